@@ -1,0 +1,14 @@
+//! The contract between the provider, the router and the scorer.
+//!
+//! Everything the three programs must agree on lives here as plain serde types, and every rule as a pure,
+//! deterministic function. No I/O, no clocks, no async.
+
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod autoscale;
+pub mod layout;
+pub mod service;
+pub mod snapshot;
+pub mod traffic;
+pub mod wire;

@@ -1,0 +1,104 @@
+//! What a router worker needs to route: every service with its key digests and its live replicas.
+//!
+//! On the local compute the supervisor sends snapshots to `azureml-fe route` as JSON lines over a socket pair; in a
+//! cluster the router builds the same value from its watches.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::service::{KeyDigests, Service};
+
+/// The whole routing input, replaced as one value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Counts the snapshots of one supervisor process, from 1. The worker confirms it with [`FromWorker::Serving`].
+    pub sequence: u64,
+    /// Services by name.
+    pub services: BTreeMap<String, Entry>,
+}
+
+/// One service in a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The document.
+    pub service: Service,
+    /// Digests of the accepted keys; `None` unless the mode is `key`.
+    pub keys: Option<KeyDigests>,
+    /// Ready replicas by version.
+    pub replicas: BTreeMap<String, Vec<Replica>>,
+}
+
+/// A replica that takes requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Unique over the supervisor's life, for example `diabetes-0a1b2c3d4e5f6071-3`. Names log files and sockets.
+    pub id: String,
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// Address of a scorer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Address {
+    /// Unix socket, relative to the compute directory, which is the worker's working directory.
+    Unix(String),
+    /// `host:port`.
+    Tcp(String),
+}
+
+/// Supervisor to worker, one JSON object a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToWorker {
+    /// Serve this from now on.
+    Snapshot(Box<Snapshot>),
+    /// Send the counters.
+    Stats {
+        /// Echoed in the answer.
+        id: u64,
+    },
+    /// Stop accepting, finish what is in flight, exit.
+    Drain,
+}
+
+/// Worker to supervisor, one JSON object a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromWorker {
+    /// Every thread of the worker routes by this snapshot.
+    Serving {
+        /// [`Snapshot::sequence`].
+        sequence: u64,
+    },
+    /// Answer to [`ToWorker::Stats`].
+    Stats {
+        /// Id of the question.
+        id: u64,
+        /// Counters by service.
+        services: BTreeMap<String, ServiceStats>,
+    },
+}
+
+/// Counters of one service since the worker started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStats {
+    /// Requests waiting for a slot now.
+    pub queued: u64,
+    /// By version.
+    pub versions: BTreeMap<String, VersionStats>,
+}
+
+/// Counters of one version since the worker started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VersionStats {
+    /// Requests that were routed to the version and answered.
+    pub requests: u64,
+    /// Of these, answers of status 500 and above.
+    pub errors: u64,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// Sum of the answered requests' latency in microseconds, queueing included.
+    pub latency_us_total: u64,
+}

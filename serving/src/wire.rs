@@ -1,0 +1,42 @@
+//! Names on the wire between router and scorer, and between supervisor and scorer.
+
+/// Scoring route of a scorer.
+pub const SCORE_PATH: &str = "/score";
+/// Swagger route of a scorer.
+pub const SWAGGER_PATH: &str = "/swagger.json";
+/// Health route: 200 `Healthy` once `init()` has returned. Never waits for a running score.
+pub const HEALTH_PATH: &str = "/";
+/// Slot route. The answer (200, empty body, [`GRANT`]) comes when a slot is free and reserved for the asker, oldest
+/// asker first; 503 with [`REFUSED`] `draining` when the scorer drains. [`LIMIT`] and [`DEADLINE`] apply; closing the
+/// connection withdraws the question. A grant that is not used within 100 ms lapses.
+pub const SLOT_PATH: &str = "/.azureml/slot";
+
+/// Request header: how many requests the replica may run at once (decimal).
+pub const LIMIT: &str = "x-azureml-limit";
+/// Request header: milliseconds that are left of the caller's scoring time-out (decimal).
+pub const DEADLINE: &str = "x-azureml-deadline-ms";
+/// Request header: the reservation to use, from an answer of [`SLOT_PATH`].
+pub const GRANT: &str = "x-azureml-grant";
+/// Response header of a retryable refusal (status 503), which the scorer decides on the head, before the body:
+/// `busy` or `draining`. The request was not run.
+pub const REFUSED: &str = "x-azureml-refused";
+/// Response header: microseconds of slot time that the replica has been busy since its start (decimal).
+pub const BUSY: &str = "x-azureml-busy-us";
+
+/// Request header, both sides: pins the version; works at 0 %.
+pub const PIN: &str = "azureml-model-deployment";
+/// Response header: the version that answered. Same name as [`PIN`].
+pub const DEPLOYMENT: &str = "azureml-model-deployment";
+
+/// Environment variable of a scorer: number of the inherited, already listening socket.
+pub const LISTEN_FD: &str = "AZUREML_LISTEN_FD";
+/// Environment variable of a scorer: number of the inherited control socket. The scorer writes
+/// [`crate::admin::ScorerEvent`] lines to it and exits when its other end closes.
+pub const CONTROL_FD: &str = "AZUREML_CONTROL_FD";
+/// Environment variable of a scorer: seconds that `init()` may take.
+pub const INIT_TIMEOUT: &str = "AZUREML_INIT_TIMEOUT_SECONDS";
+
+/// Folder of the models below the app root.
+pub const MODELS_DIRECTORY: &str = "azureml-models";
+/// Port of the scorer when it is not given a socket.
+pub const SCORER_PORT: u16 = 5001;
