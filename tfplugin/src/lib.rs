@@ -1,1 +1,3 @@
-//! .
+//! Terraform plugin protocol 6 for Rust.
+
+pub mod proto;
