@@ -206,7 +206,7 @@ impl Template {
     #[must_use]
     pub fn revision(&self) -> String {
         let json = serde_json::to_vec(self).expect("a template serialises");
-        Sha256::digest(&json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(&json)[..8])
     }
 }
 
@@ -253,7 +253,16 @@ impl Keys {
     /// The digests of both slots.
     #[must_use]
     pub fn digests(&self) -> KeyDigests {
-        let hex = |key: &str| Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        KeyDigests { accepted: vec![hex(&self.primary.key), hex(&self.secondary.key)] }
+        let accepted = [&self.primary, &self.secondary].map(|slot| hex(&Sha256::digest(slot.key.as_bytes())));
+        KeyDigests { accepted: accepted.to_vec() }
     }
+}
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -1,0 +1,262 @@
+//! A Terraform project in a temporary directory.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with a configuration, its own state and nothing shared with other projects.
+///
+/// Dropping it destroys what it made, so that a failed test leaves no process behind.
+pub struct Project {
+    directory: TempDir,
+    /// A directory whose objects must outlive this project is not destroyed with it.
+    keep_objects: bool,
+}
+
+/// What one run of the CLI did.
+#[derive(Debug)]
+#[must_use]
+pub struct Outcome {
+    /// Whether the exit code was 0.
+    pub success: bool,
+    /// Exit code; 2 means "there are changes" for `plan -detailed-exitcode`.
+    pub code: Option<i32>,
+    /// Standard output and standard error, one after the other.
+    pub text: String,
+}
+
+impl Outcome {
+    /// The output of a run that must have succeeded.
+    ///
+    /// # Panics
+    /// When it did not; the message is the whole output.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert!(self.success, "terraform failed:\n{}", self.text);
+        self.text
+    }
+
+    /// The output of a run that must have failed and must contain each of `expected`, whatever the line breaks.
+    ///
+    /// # Panics
+    /// When the run succeeded or a text is missing.
+    #[track_caller]
+    pub fn fails_with(self, expected: &[&str]) -> String {
+        assert!(!self.success, "terraform succeeded, but should have failed with {expected:?}:\n{}", self.text);
+        let flat = flatten(&self.text);
+        for text in expected {
+            assert!(flat.contains(&flatten(text)), "no {text:?} in:\n{}", self.text);
+        }
+        self.text
+    }
+}
+
+/// Terraform wraps diagnostics and draws a box around them; compare without both.
+fn flatten(text: &str) -> String {
+    text.replace(['│', '╷', '╵'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl Project {
+    /// An initialised project with this configuration.
+    ///
+    /// # Panics
+    /// When the mirror is missing or `init` fails.
+    #[must_use]
+    pub fn new(configuration: &str) -> Self {
+        let project = Self { directory: TempDir::with_prefix("azml-").expect("a temporary directory"), keep_objects: false };
+        project.configure(configuration);
+        project.terraform(["init", "-input=false"]).ok();
+        project
+    }
+
+    /// Leaves what the project made to somebody else when it is dropped.
+    #[must_use]
+    pub fn keep_objects(mut self) -> Self {
+        self.keep_objects = true;
+        self
+    }
+
+    /// The project's directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Replaces `main.tf`.
+    pub fn configure(&self, configuration: &str) {
+        self.write("main.tf", configuration);
+    }
+
+    /// Writes a file below the project's directory.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    /// Runs the CLI to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn terraform<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        let output = self.command(arguments).output().expect("terraform starts");
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        Outcome { success: output.status.success(), code: output.status.code(), text }
+    }
+
+    /// Starts the CLI in a process group of its own and leaves it running.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
+        use std::os::unix::process::CommandExt as _;
+        self.command(arguments).process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("terraform starts")
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(std::env::var_os("AZUREML_ACCEPTANCE_TERRAFORM").unwrap_or_else(|| "terraform".into()));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("TF_CLI_CONFIG_FILE", target_directory().join("terraformrc"))
+            .env("TF_IN_AUTOMATION", "1")
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Applies without asking.
+    pub fn apply(&self) -> Outcome {
+        self.terraform(["apply", "-auto-approve", "-input=false", "-no-color"])
+    }
+
+    /// Destroys without asking.
+    pub fn destroy(&self) -> Outcome {
+        self.terraform(["destroy", "-auto-approve", "-input=false", "-no-color"])
+    }
+
+    /// Plans; exit code 2 of `-detailed-exitcode` counts as success.
+    pub fn plan(&self) -> Outcome {
+        let mut outcome = self.terraform(["plan", "-input=false", "-no-color", "-detailed-exitcode"]);
+        outcome.success |= outcome.code == Some(2);
+        outcome
+    }
+
+    /// Asserts that there is nothing to do.
+    ///
+    /// # Panics
+    /// When the plan has changes or fails.
+    #[track_caller]
+    pub fn assert_no_changes(&self) {
+        let outcome = self.plan();
+        assert_eq!(outcome.code, Some(0), "the plan is not empty:\n{}", outcome.text);
+    }
+
+    /// The plan as JSON: address of each changed resource with its actions, for example `["update"]`.
+    ///
+    /// # Panics
+    /// When planning fails.
+    #[must_use]
+    pub fn planned_actions(&self) -> Vec<(String, Vec<String>)> {
+        self.terraform(["plan", "-input=false", "-out=test.tfplan"]).ok();
+        let plan: Value = serde_json::from_str(&self.json(["show", "-json", "test.tfplan"])).expect("a JSON plan");
+        let changes = plan["resource_changes"].as_array().cloned().unwrap_or_default();
+        changes
+            .iter()
+            .map(|change| {
+                let actions = change["change"]["actions"].as_array().expect("actions");
+                let actions = actions.iter().map(|action| action.as_str().expect("an action").to_owned()).collect();
+                (change["address"].as_str().expect("an address").to_owned(), actions)
+            })
+            .filter(|(_, actions): &(String, Vec<String>)| actions != &["no-op"])
+            .collect()
+    }
+
+    /// Attributes of a resource in the state.
+    ///
+    /// # Panics
+    /// When the state has no such resource.
+    #[must_use]
+    pub fn attributes(&self, address: &str) -> Value {
+        let state: Value = serde_json::from_str(&self.json(["show", "-json"])).expect("a JSON state");
+        let resources = state["values"]["root_module"]["resources"].as_array().cloned().unwrap_or_default();
+        let found = resources.into_iter().find(|resource| resource["address"] == address);
+        found.unwrap_or_else(|| panic!("no {address} in {state}"))["values"].clone()
+    }
+
+    /// One string attribute of a resource in the state.
+    ///
+    /// # Panics
+    /// When it is missing or not a string.
+    #[must_use]
+    pub fn attribute(&self, address: &str, name: &str) -> String {
+        let attributes = self.attributes(address);
+        attributes[name].as_str().unwrap_or_else(|| panic!("no string {name} in {attributes}")).to_owned()
+    }
+
+    /// The directory of the local compute `azureml_local_compute.this`.
+    #[must_use]
+    pub fn compute_directory(&self) -> PathBuf {
+        self.path().join(self.attribute("azureml_local_compute.this", "directory"))
+    }
+
+    /// Runs `azureml-fe` of the mirror with `--directory` of the compute.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn fe(&self, arguments: &[&str]) -> String {
+        let directory = self.compute_directory();
+        let output = Command::new(router()).args(arguments).arg("--directory").arg(directory).output().expect("azureml-fe starts");
+        assert!(output.status.success(), "azureml-fe {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// The primary key of the webservice `name`.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        let keys: Value = serde_json::from_str(&self.fe(&["service", "keys", name, "--json"])).expect("JSON keys");
+        keys["primary"].as_str().expect("a primary key").to_owned()
+    }
+
+    /// Standard output of a run that must succeed, without the warnings on standard error.
+    fn json<const N: usize>(&self, arguments: [&str; N]) -> String {
+        let output = self.command(arguments).output().expect("terraform starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if self.keep_objects || !self.path().join("terraform.tfstate").exists() {
+            return;
+        }
+        let outcome = self.destroy();
+        if !outcome.success {
+            // What a broken state cannot destroy must still not outlive the test.
+            crate::processes::kill_processes_of(self.path());
+            assert!(std::thread::panicking(), "destroy failed:\n{}", outcome.text);
+        }
+    }
+}
+
+/// The Cargo target directory that this test was built into.
+pub(crate) fn target_directory() -> PathBuf {
+    let executable = std::env::current_exe().expect("the test's own path");
+    let target = executable.ancestors().nth(3).expect("target/<profile>/deps/<test>").to_owned();
+    assert!(target.join("terraformrc").is_file(), "{} has no provider mirror: run `make build` first", target.display());
+    target
+}
+
+/// The router beside the provider in the mirror.
+fn router() -> PathBuf {
+    target_directory().join("release/azureml-fe")
+}

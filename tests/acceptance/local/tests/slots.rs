@@ -1,0 +1,78 @@
+//! The slot protocol under saturation.
+
+#![allow(missing_docs, clippy::print_stderr, reason = "a test crate that shows the throughput it saw")]
+
+use std::time::{Duration, Instant};
+
+use acceptance_local::{Load, Stack};
+use serde_json::Value;
+
+/// Sleeps ten milliseconds and says how many of this replica's runs overlapped with it.
+const SLEEPER: &str = r#"import fcntl
+import os
+import struct
+import tempfile
+import time
+
+
+def init():
+    global path
+    path = os.path.join(tempfile.gettempdir(), f"running-{os.getppid()}-{os.getpgid(0)}")
+
+
+def change(by):
+    with open(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        now = struct.unpack("<q", file.read(8) or bytes(8))[0] + by
+        file.truncate(0)
+        file.write(struct.pack("<q", now))
+        file.flush()
+        return now
+
+
+def run(raw_data):
+    running = change(1)
+    try:
+        time.sleep(0.010)
+        return running
+    finally:
+        change(-1)
+"#;
+
+fn saturate(replicas: u32, limit: u32, workers: u32) {
+    let stack = Stack {
+        environment: format!("environment_variables = {{ WORKER_COUNT = \"{workers}\" }}"),
+        webservice: format!("num_replicas = {replicas}\n replica_max_concurrent_requests = {limit}\n max_request_wait_time = 20000"),
+        ..Stack::default()
+    };
+    let project = stack.project();
+    project.write("src/score.py", SLEEPER);
+    project.apply().ok();
+    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let slots = replicas * limit;
+    let load = Load::start(&uri, &project.key("double"), "{}", slots * 3, 100_000);
+    let started = Instant::now();
+    std::thread::sleep(Duration::from_secs(5));
+    let tally = load.stop();
+    let seconds = started.elapsed().as_secs_f64();
+
+    assert!(tally.failures.is_empty(), "{:?}", tally.failures);
+    for body in tally.answers.keys() {
+        let running: Value = serde_json::from_str(body).expect("a number");
+        assert!(running.as_u64().is_some_and(|running| running <= u64::from(limit)), "{running} runs at once, {limit} allowed");
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a few thousand requests")]
+    let throughput = tally.answered() as f64 / seconds;
+    eprintln!("{replicas} replicas x {limit}: {throughput:.0} requests/s of {} possible", slots * 100);
+}
+
+#[test]
+fn three_replicas_with_one_slot_each_never_run_two_requests_at_once() {
+    saturate(3, 1, 1);
+}
+
+#[test]
+fn two_replicas_with_two_workers_and_two_slots_never_run_three_requests_at_once() {
+    saturate(2, 2, 2);
+}
