@@ -97,7 +97,10 @@ impl VersionStatus {
     #[must_use]
     pub fn settled(&self) -> bool {
         self.updated_replicas == self.desired_replicas
-            && self.replicas.iter().all(|replica| replica.revision == self.revision && replica.state == ReplicaState::Ready)
+            && self
+                .replicas
+                .iter()
+                .all(|replica| replica.revision == self.revision && replica.state == ReplicaState::Ready)
     }
 }
 

@@ -7,8 +7,11 @@
 
 pub mod admin;
 pub mod autoscale;
+pub mod error;
 pub mod layout;
+pub mod name;
 pub mod service;
+pub mod slots;
 pub mod snapshot;
 pub mod traffic;
 pub mod wire;

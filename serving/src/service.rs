@@ -15,6 +15,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// One webservice or endpoint.
 ///
+/// The document grows only at [`Service`], [`Version`] and [`Template`]: these keep the fields that they do not know,
+/// so that a program of format N hands a document of N+1 on unharmed.
+///
 /// A webservice is an endpoint with exactly one version, named like the service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
@@ -112,6 +115,9 @@ pub struct Version {
     /// What the user configured, literally, so that an import plans no change. Opaque to the router.
     #[serde(default)]
     pub configured: serde_json::Value,
+    /// Fields that a newer program wrote; kept as they are.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
 /// Number of replicas: fixed, or decided by the router.
@@ -136,6 +142,9 @@ pub struct Template {
     /// Environment variables of the scorer process, the environment's own.
     #[serde(default)]
     pub environment_variables: BTreeMap<String, String>,
+    /// Fields that a newer program wrote; kept as they are, and part of the [`revision`](Template::revision).
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
 /// A registered model version.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::slots::SlotMap;
+
 /// A share of the traffic in hundredths of a percent: 0..=10,000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -30,4 +32,7 @@ pub struct Table {
     pub default: String,
     /// Effective shares by version; they add up to 10,000.
     pub shares: BTreeMap<String, BasisPoints>,
+    /// Which version owns which of the 10,000 slots of sticky requests.
+    #[serde(default)]
+    pub slots: SlotMap,
 }
