@@ -10,6 +10,7 @@ pub mod autoscale;
 pub mod error;
 pub mod layout;
 pub mod name;
+pub mod picker;
 pub mod service;
 pub mod slots;
 pub mod snapshot;
