@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod autoscale;
+pub mod document;
 pub mod error;
 pub mod layout;
 pub mod name;
@@ -16,3 +17,5 @@ pub mod slots;
 pub mod snapshot;
 pub mod traffic;
 pub mod wire;
+
+pub use document::{ReadError, schema};

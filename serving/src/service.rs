@@ -208,14 +208,16 @@ impl Default for Rollout {
 }
 
 impl Template {
-    /// Identifies the template: the first 16 hex digits of the SHA-256 of its JSON.
+    /// Identifies the template: the first 16 hex digits of the SHA-256 of its compact JSON with all keys sorted, so that
+    /// a program for which a field is unknown computes the same.
     ///
     /// # Panics
     /// Never: a template has only string keys and serialises.
     #[must_use]
     pub fn revision(&self) -> String {
-        let json = serde_json::to_vec(self).expect("a template serialises");
-        hex(&Sha256::digest(&json)[..8])
+        let mut value = serde_json::to_value(self).expect("a template serialises");
+        value.sort_all_objects();
+        Sha256::digest(value.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
