@@ -16,6 +16,18 @@ pub mod service;
 pub mod slots;
 pub mod snapshot;
 pub mod traffic;
+pub mod validate;
 pub mod wire;
 
 pub use document::{ReadError, schema};
+
+/// Lower-case hex digits.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

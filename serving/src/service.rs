@@ -217,7 +217,7 @@ impl Template {
     pub fn revision(&self) -> String {
         let mut value = serde_json::to_value(self).expect("a template serialises");
         value.sort_all_objects();
-        Sha256::digest(value.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        crate::hex(&Sha256::digest(value.to_string())[..8])
     }
 }
 
