@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod autoscale;
 pub mod document;
+pub mod environment;
 pub mod error;
 pub mod layout;
 pub mod name;
