@@ -1,0 +1,96 @@
+# Every target says what it does in `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+PYTHON ?= python3
+TERRAFORM ?= $(shell command -v terraform >/dev/null 2>&1 && echo terraform || echo tofu)
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
+version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+export TF_CLI_CONFIG_FILE := $(target)/terraformrc
+export CHECKPOINT_DISABLE := 1
+
+os := $(shell uname -s | tr '[:upper:]' '[:lower:]')
+arch := $(shell uname -m | sed -e 's/x86_64/amd64/' -e 's/aarch64/arm64/')
+mirror := $(target)/mirror/registry.terraform.io/openazureml/azureml/$(version)/$(os)_$(arch)
+tools := $(target)/tools
+
+.PHONY: help
+help: ## Lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
+
+.PHONY: check-tools
+check-tools:
+	@missing=0; \
+	need() { echo "missing: $$1, needed to $$2. $$3" >&2; missing=1; }; \
+	command -v $(CARGO) >/dev/null || need "Rust toolchain" "build the provider, the router and the scorer" "Install it from https://rustup.rs"; \
+	command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || need "Python >= 3.10" "train and run the model" "Install it from your system's packages, or name one with PYTHON=..."; \
+	command -v $(TERRAFORM) >/dev/null && $(TERRAFORM) version -json 2>/dev/null | $(PYTHON) -c 'import json, sys; v = json.load(sys.stdin)["terraform_version"]; sys.exit(tuple(int(n) for n in v.split("-")[0].split(".")[:2]) < (1, 11))' \
+	  || need "Terraform or OpenTofu >= 1.11" "apply the configuration" "See https://developer.hashicorp.com/terraform/install or https://opentofu.org/docs/intro/install/"; \
+	exit $$missing
+
+$(tools)/bin/maturin:
+	@echo "==> Installing maturin, which packs the scorer as a wheel"
+	@$(PYTHON) -m venv $(tools)
+	@$(tools)/bin/pip install --quiet --disable-pip-version-check 'maturin==1.16.0' 'pytest==9.*'
+
+.PHONY: build
+build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
+	@echo "==> Building the provider and the router"
+	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
+	@echo "==> Building the scorer's wheel"
+	@$(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
+	@mkdir -p $(mirror)
+	@rm -f $(mirror)/*.whl
+	@install -m 0755 $(target)/release/terraform-provider-azureml $(mirror)/terraform-provider-azureml_v$(version)
+	@install -m 0755 $(target)/release/azureml-fe $(mirror)/azureml-fe
+	@install -m 0644 $(target)/wheels/azureml_scorer-$(version)-*.whl $(mirror)/
+	@printf 'provider_installation {\n  filesystem_mirror {\n    path    = "%s"\n    include = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n  direct {\n    exclude = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n}\n' $(target)/mirror > $(TF_CLI_CONFIG_FILE)
+
+quickstart := examples/quickstart
+quickstart_python := $(target)/quickstart/bin/python
+
+$(target)/quickstart/.installed: $(quickstart)/requirements.txt
+	@echo "==> Installing the model's packages, the same that the service will use"
+	@$(PYTHON) -m venv $(target)/quickstart
+	@$(target)/quickstart/bin/pip install --quiet --disable-pip-version-check --requirement $(quickstart)/requirements.txt
+	@touch $@
+
+$(quickstart)/model/ridge.joblib: $(quickstart)/train.py $(target)/quickstart/.installed
+	@echo "==> Training the model"
+	@$(quickstart_python) $(quickstart)/train.py
+
+.PHONY: quickstart
+quickstart: build $(quickstart)/model/ridge.joblib ## Trains a model, applies examples/quickstart and scores ten rows over HTTP
+	@echo "==> terraform init and apply"
+	@$(TERRAFORM) -chdir=$(quickstart) init -input=false -no-color > $(target)/quickstart-init.log 2>&1 || { cat $(target)/quickstart-init.log; exit 1; }
+	@$(TERRAFORM) -chdir=$(quickstart) apply -input=false -auto-approve
+	@echo "==> Scoring"
+	@TERRAFORM=$(TERRAFORM) AZUREML_FE=$(target)/release/azureml-fe $(quickstart_python) $(quickstart)/score_rows.py
+
+.PHONY: quickstart-destroy
+quickstart-destroy: ## Destroys what the quickstart made
+	@$(TERRAFORM) -chdir=$(quickstart) destroy -input=false -auto-approve
+	@rm -rf $(quickstart)/.terraform $(quickstart)/.terraform.lock.hcl $(quickstart)/terraform.tfstate* $(quickstart)/model
+
+.PHONY: lint
+lint: ## Checks formatting, lints, licences and advisories, and the rendered documentation
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --release --workspace --all-targets --all-features --quiet -- --deny warnings
+	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
+	@$(CARGO) deny --all-features --log-level error check
+	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
+
+.PHONY: test
+test: build lint ## Runs everything that there is to test
+	@$(CARGO) test --release --workspace
+	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
+	@$(tools)/bin/python -m pytest -q scorer/tests
+
+.PHONY: clean
+clean: ## Removes everything that was built
+	@$(CARGO) clean

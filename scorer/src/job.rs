@@ -1,0 +1,71 @@
+//! Requests on their way from the IO thread to Python's main thread.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::server::Waiting;
+
+/// One request for `run()`.
+pub(crate) struct Job {
+    pub(crate) method: String,
+    pub(crate) query: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) request_id: String,
+    pub(crate) deadline: Instant,
+    pub(crate) reply: oneshot::Sender<Reply>,
+}
+
+/// What `run()` made of it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// `x-ms-run-function-failed`.
+    pub(crate) failed: bool,
+    /// `x-ms-run-fn-exec-ms`, when `run()` returned.
+    pub(crate) run_ms: Option<f64>,
+}
+
+/// First in, first out; its length is bounded by the number of connections.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Waiting,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn push(&self, job: Job) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(job);
+        self.changed.notify_one();
+    }
+
+    /// The next job; `None` when the queue is closed and empty.
+    pub(crate) fn pop(&self) -> Option<Job> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(job) = state.waiting.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets every waiting [`pop`](Self::pop) return.
+    pub(crate) fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+}
