@@ -1,0 +1,85 @@
+//! What a workspace holds, and its end.
+
+use std::path::Path;
+
+use super::document::{ComputeBody, ComputeLocation, Kind, WorkspaceBody};
+use super::error::Error;
+use super::store::Catalogue;
+
+/// An object of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holding {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+/// Folders that a workspace may hold below its root. Nothing else below the root is ever touched.
+const FOLDERS: [&str; 4] = ["models", "environments", "computes", "blobs"];
+/// What exists only below a `file://` root.
+const LOCAL_FOLDERS: [&str; 1] = ["venvs"];
+
+impl Catalogue {
+    /// Everything that the workspace holds, unfinished creates included.
+    pub async fn holdings(&self) -> Result<Vec<Holding>, Error> {
+        let mut holdings = Vec::new();
+        for kind in Kind::HELD {
+            holdings.extend(self.names(kind).await?.into_iter().map(|name| Holding { kind, name }));
+        }
+        Ok(holdings)
+    }
+
+    /// Names of the computes that are running on this machine.
+    pub async fn running_computes(&self) -> Result<Vec<String>, Error> {
+        let mut running = Vec::new();
+        for name in self.names(Kind::Compute).await? {
+            let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
+            let ComputeLocation::Local { directory, .. } = &compute.body.location;
+            if is_supervised(Path::new(directory)) {
+                running.push(name);
+            }
+        }
+        Ok(running)
+    }
+
+    /// Removes the workspace with everything in it. The workspace's own document goes last, so that a killed removal
+    /// can be repeated. Files below the root that are not the workspace's stay.
+    pub async fn destroy(&self) -> Result<(), Error> {
+        for folder in FOLDERS {
+            self.remove_tree(folder).await?;
+            self.remove_directory(folder)?;
+        }
+        for folder in LOCAL_FOLDERS {
+            self.remove_directory(folder)?;
+        }
+        self.remove::<WorkspaceBody>("").await?;
+        self.remove_directory(Kind::Workspace.folder())?;
+        if let Some(root) = self.directory() {
+            let _ = std::fs::remove_file(root.join(super::store::LOCK_FILE));
+            // Stays if the user keeps something else there.
+            let _ = std::fs::remove_dir(root);
+        }
+        Ok(())
+    }
+
+    fn remove_directory(&self, folder: &str) -> Result<(), Error> {
+        let Some(path) = self.directory().map(|root| root.join(folder)) else { return Ok(()) };
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { action: "remove", path: path.display().to_string(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A supervisor holds its lock for as long as it lives.
+fn is_supervised(directory: &Path) -> bool {
+    let lock = std::fs::File::open(directory.join(serving::layout::SUPERVISOR_LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+#[cfg(test)]
+#[path = "holdings_tests.rs"]
+mod tests;

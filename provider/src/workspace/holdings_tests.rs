@@ -1,0 +1,66 @@
+use super::super::claim::{Begun, spec_digest};
+use super::super::document::{Body, ModelBody};
+use super::super::id::WorkspaceId;
+use super::*;
+
+fn catalogue(folder: &tempfile::TempDir) -> Catalogue {
+    let id = WorkspaceId::of_directory(&folder.path().join("ws")).expect("absolute");
+    Catalogue::open(&id).expect("opened")
+}
+
+async fn create<T: Body>(catalogue: &Catalogue, name: &str, body: T) {
+    let begun = catalogue.begin(name, "me", spec_digest(&name), body.clone()).await.expect("begun");
+    let Begun::Intent(intent) = begun else { panic!("adopted") };
+    catalogue.commit(intent, body).await.expect("committed");
+}
+
+fn compute(directory: &Path) -> ComputeBody {
+    let location = ComputeLocation::Local {
+        machine: "m".into(),
+        host: "h".into(),
+        directory: directory.to_str().expect("text").to_owned(),
+    };
+    ComputeBody { location, configured: serde_json::Value::Null }
+}
+
+#[tokio::test]
+async fn everything_that_a_workspace_holds_is_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalogue = catalogue(&folder);
+    create(&catalogue, "", WorkspaceBody { name: "ws".into() }).await;
+    assert_eq!(catalogue.holdings().await.expect("listed"), []);
+    create(&catalogue, "ridge", ModelBody::default()).await;
+    create(&catalogue, "local", compute(folder.path())).await;
+    let names: Vec<_> = catalogue.holdings().await.expect("listed").into_iter().map(|held| held.name).collect();
+    assert_eq!(names, ["ridge", "local"]);
+}
+
+#[tokio::test]
+async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalogue = catalogue(&folder);
+    create(&catalogue, "", WorkspaceBody { name: "ws".into() }).await;
+    create(&catalogue, "ridge", ModelBody::default()).await;
+    catalogue.put_blob("x".into()).await.expect("put");
+    drop(catalogue.hold_blobs().await.expect("held"));
+    let root = folder.path().join("ws");
+    std::fs::write(root.join("mine.txt"), "").expect("written");
+    catalogue.destroy().await.expect("destroyed");
+    let left: Vec<_> =
+        std::fs::read_dir(&root).expect("there").map(|entry| entry.expect("entry").file_name()).collect();
+    assert_eq!(left, ["mine.txt"]);
+    std::fs::remove_file(root.join("mine.txt")).expect("removed");
+    catalogue.destroy().await.expect("nothing left to do");
+    assert!(!root.exists());
+}
+
+#[tokio::test]
+async fn a_compute_runs_while_its_lock_is_held() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalogue = catalogue(&folder);
+    create(&catalogue, "local", compute(folder.path())).await;
+    assert_eq!(catalogue.running_computes().await.expect("listed"), Vec::<String>::new());
+    let lock = std::fs::File::create(folder.path().join(serving::layout::SUPERVISOR_LOCK)).expect("made");
+    lock.lock().expect("locked");
+    assert_eq!(catalogue.running_computes().await.expect("listed"), ["local"]);
+}

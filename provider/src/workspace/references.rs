@@ -1,0 +1,102 @@
+//! What is still named: by the catalogue's documents and by the services on its computes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serving::service::{ModelRef, Service};
+
+use super::blob::Digest;
+use super::document::{ComputeBody, ComputeLocation, EnvironmentBody, Kind, ModelBody};
+use super::error::Error;
+use super::store::Catalogue;
+
+/// What the services of a workspace's computes name.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceReferences {
+    /// Versions in use by model id (`<workspace>/models/<name>`), and for each the services that name it.
+    pub models: BTreeMap<String, BTreeMap<u64, BTreeSet<String>>>,
+    /// Names of environments in use, and for each the services that name it.
+    pub environments: BTreeMap<String, BTreeSet<String>>,
+    /// Build keys of the environments in use.
+    pub build_keys: BTreeSet<String>,
+    /// Digests of the models' manifests.
+    pub manifests: BTreeSet<Digest>,
+    /// Digests of code snapshots.
+    pub code: BTreeSet<Digest>,
+}
+
+impl ServiceReferences {
+    fn add(&mut self, service: &Service) {
+        for version in service.versions.values() {
+            let template = &version.template;
+            for ModelRef { id, version, digest, .. } in &template.models {
+                let model = id.rsplit_once('/').map_or(id.as_str(), |(model, _)| model);
+                let versions = self.models.entry(model.to_owned()).or_default();
+                versions.entry(*version).or_default().insert(service.name.clone());
+                self.manifests.extend(digest.parse::<Digest>());
+            }
+            self.code.extend(template.code.digest.parse::<Digest>());
+            self.environments.entry(template.environment.id.clone()).or_default().insert(service.name.clone());
+            self.build_keys.insert(template.environment.build_key.clone());
+        }
+    }
+}
+
+/// Reads the service documents below a compute directory. `None` if any cannot be read.
+fn read_services(directory: &Path, references: &mut ServiceReferences) -> Option<()> {
+    for folder in [serving::layout::SERVICES, serving::layout::ACCEPTED] {
+        let folder = directory.join(folder);
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            // The compute directory is there, so there are no services yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => continue,
+            Err(_) => return None,
+        };
+        for entry in entries {
+            let path = entry.ok()?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                references.add(&Service::read(&std::fs::read(path).ok()?).ok()?);
+            }
+        }
+    }
+    Some(())
+}
+
+impl Catalogue {
+    /// What services name. `None` while a compute cannot be read, which is never taken for "nothing".
+    pub async fn service_references(&self) -> Result<Option<ServiceReferences>, Error> {
+        let mut references = ServiceReferences::default();
+        for name in self.names(Kind::Compute).await? {
+            let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
+            let ComputeLocation::Local { directory, .. } = compute.body.location;
+            if read_services(Path::new(&directory), &mut references).is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(references))
+    }
+
+    /// Contents that anything names. `None` while that cannot be told.
+    pub(super) async fn named_blobs(&self) -> Result<Option<BTreeSet<Digest>>, Error> {
+        let Some(services) = self.service_references().await? else { return Ok(None) };
+        let (mut named, mut manifests) = (services.code, services.manifests);
+        for name in self.names(Kind::Model).await? {
+            let Some(model) = self.find::<ModelBody>(&name).await? else { continue };
+            manifests.extend(model.body.versions.values().map(|version| version.manifest));
+        }
+        for name in self.names(Kind::Environment).await? {
+            let Some(environment) = self.find::<EnvironmentBody>(&name).await? else { continue };
+            named.extend(environment.body.resolved.map(|resolved| resolved.scorer.wheel));
+        }
+        for digest in manifests {
+            match self.manifest(&digest).await {
+                Ok(manifest) => named.extend(manifest.files.iter().map(|file| file.digest)),
+                // A damaged manifest names nothing that could still be used.
+                Err(Error::BadBlob { .. } | Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            named.insert(digest);
+        }
+        Ok(Some(named))
+    }
+}
