@@ -1,0 +1,101 @@
+//! Where services run.
+//!
+//! [`Cluster`] is what the resources of services need of a place, whatever it is made of. How its router is installed
+//! and upgraded differs too much between places for one signature (a port and a program here, a namespace and replicas
+//! there), so each implementation offers that to its own resource.
+
+pub mod deploy;
+mod error;
+pub mod keys;
+#[cfg(unix)]
+pub mod local;
+pub mod wait;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use serving::admin::ServiceStatus;
+use serving::service::{Keys, Service, Template};
+
+pub use error::{Error, StartProblem};
+
+use crate::workspace::Catalogue;
+
+/// A place that runs services.
+///
+/// Names are checked names of services (see [`serving::name::webservice`]); they become file and object names as they
+/// are.
+#[async_trait]
+pub trait Cluster: Debug + Send + Sync {
+    /// Id of the compute, for messages.
+    fn id(&self) -> &str;
+
+    /// Whether the router runs, and which.
+    async fn router(&self) -> Result<Router, Error>;
+
+    /// URL that the router answers on, without a trailing slash. Known also while the router is down.
+    async fn base_url(&self) -> Result<String, Error>;
+
+    /// Names of all services, sorted.
+    async fn services(&self) -> Result<Vec<String>, Error>;
+
+    /// A service's document; none if there is no such service.
+    async fn service(&self, name: &str) -> Result<Option<Service>, Error>;
+
+    /// Writes a document if the present one still has the generation `expected` (`None`: if there is none), else fails
+    /// with [`Error::Conflict`]. The router learns of it at once.
+    async fn put_service(&self, service: &Service, expected: Option<u64>) -> Result<(), Error>;
+
+    /// Removes a document, whatever its generation. Not an error if there is none.
+    async fn delete_service(&self, name: &str) -> Result<(), Error>;
+
+    /// Removes what else belongs to a service that has no document any more: its keys and, unless `keep_logs`, its logs.
+    async fn forget_service(&self, name: &str, keep_logs: bool) -> Result<(), Error>;
+
+    /// A service's keys of a generation; none if they are not there.
+    async fn keys(&self, service: &str, generation: u64) -> Result<Option<Keys>, Error>;
+
+    /// Stores keys, for good, under the next free generation, which it returns. They are in force when a document names
+    /// it.
+    async fn put_keys(&self, service: &str, keys: &Keys) -> Result<u64, Error>;
+
+    /// Removes all generations of keys but `keep`.
+    async fn retire_keys(&self, service: &str, keep: u64) -> Result<(), Error>;
+
+    /// Gets ready what replicas of the template need before they can start.
+    async fn prepare(&self, catalogue: &Catalogue, template: &Template) -> Result<(), Error>;
+
+    /// What the router says of a service: none if it does not know it (yet, or any more).
+    ///
+    /// Fails with [`Error::NotRunning`] when there is no router.
+    async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error>;
+
+    /// The last lines that each replica of the service logged.
+    async fn logs(&self, name: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error>;
+
+    /// Removes what no document and no replica uses any more.
+    async fn sweep(&self) -> Result<(), Error>;
+}
+
+/// State of a compute's router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Router {
+    /// It answers.
+    Running {
+        /// Version of the running program.
+        version: String,
+    },
+    /// It does not run.
+    Stopped,
+}
+
+/// Log of one replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaLog {
+    /// Version of the service.
+    pub version: String,
+    /// Id of the replica.
+    pub replica: String,
+    /// Its last lines, with line breaks.
+    pub text: String,
+}

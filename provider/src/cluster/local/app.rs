@@ -1,0 +1,94 @@
+//! App roots: the code and the models of a template as one folder.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serving::layout;
+use serving::service::{Service, Template};
+use serving::wire::MODELS_DIRECTORY;
+
+use super::{documents, files};
+use crate::cluster::Error;
+use crate::workspace::{Catalogue, materialize_code, materialize_model};
+
+/// Start of the name of an app root in the making.
+const STAGING: &str = ".staging-";
+/// What a killed program left is older than this; what a running one makes is not.
+const ABANDONED: Duration = Duration::from_hours(1);
+
+/// Makes `apps/<revision>/`, whole or not at all. One that is there is taken for complete.
+pub(super) async fn assemble(directory: &Path, catalogue: &Catalogue, template: &Template) -> Result<(), Error> {
+    let root = directory.join(layout::app(&template.revision()));
+    if root.is_dir() {
+        return Ok(());
+    }
+    let apps = directory.join(layout::APPS);
+    files::create_directory(&apps)?;
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(&apps).map_err(files::io("write", &apps))?;
+    materialize_code(catalogue, &template.code, &staging.path().join(&template.code.directory)).await?;
+    let models = staging.path().join(MODELS_DIRECTORY);
+    files::create_directory(&models)?;
+    for model in &template.models {
+        materialize_model(catalogue, model, &models.join(&model.name).join(model.version.to_string())).await?;
+    }
+    files::sync(staging.path())?;
+    let staged = staging.keep();
+    if let Err(error) = std::fs::rename(&staged, &root) {
+        files::remove(&staged)?;
+        // Another run may have made the same.
+        if !root.is_dir() {
+            return Err(files::io("write", &root)(error));
+        }
+    }
+    files::sync(&apps)
+}
+
+/// Removes the app roots that no document names and no replica runs, and what killed programs left half-made.
+pub(super) fn sweep(directory: &Path, running: &BTreeSet<String>) -> Result<(), Error> {
+    let _lock = files::lock(directory)?;
+    let mut used = running.clone();
+    let mut services = BTreeSet::new();
+    for name in documents::names(directory)? {
+        let Some(service) = documents::read(directory, &name)? else { continue };
+        add_revisions(&service, &mut used);
+        if let Some(former) = crate::cluster::deploy::committed_before(&service) {
+            add_revisions(&former, &mut used);
+        }
+        services.insert(name);
+    }
+    let accepted = directory.join(layout::ACCEPTED);
+    for name in files::list(&accepted)? {
+        // The supervisor removes it when it has seen that the document is gone. Other files are none of documents.
+        if let Some(content) = files::read(&accepted.join(name))?
+            && let Ok(service) = Service::read(&content)
+        {
+            add_revisions(&service, &mut used);
+        }
+    }
+    let apps = directory.join(layout::APPS);
+    for name in files::list(&apps)? {
+        let path = apps.join(&name);
+        if !used.contains(&name) && (!name.starts_with(STAGING) || abandoned(&path)) {
+            files::remove(&path)?;
+        }
+    }
+    let keys = directory.join("keys");
+    for name in files::list(&keys)? {
+        let path = keys.join(&name);
+        // The keys of a service that is being created are there before its document.
+        if !services.contains(&name) && abandoned(&path) {
+            files::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_revisions(service: &Service, used: &mut BTreeSet<String>) {
+    used.extend(service.versions.values().map(|version| version.template.revision()));
+}
+
+fn abandoned(path: &Path) -> bool {
+    let changed = path.metadata().and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > ABANDONED))
+}

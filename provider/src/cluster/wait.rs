@@ -1,0 +1,284 @@
+//! Waiting until a router serves what a document says.
+
+use std::time::Duration;
+
+use serving::admin::{Failure, ReplicaState, ServiceStatus, VersionStatus};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Cluster, Error};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// For how long a router may be unreachable before waiting for it is given up: an upgrade or a restart is shorter.
+const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How far to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Every router routes by the document. Enough when no replica changes.
+    Served,
+    /// Also, every version runs all its replicas of the wanted template, and no others.
+    Settled,
+}
+
+/// Until when to wait.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The end of the operation's time.
+    pub deadline: Instant,
+    /// Cancelled when the user interrupts the run.
+    pub cancel: CancellationToken,
+}
+
+impl Limits {
+    /// From now on for `time`, unless cancelled.
+    #[must_use]
+    pub fn new(time: Duration, cancel: CancellationToken) -> Self {
+        Self { deadline: Instant::now() + time, cancel }
+    }
+
+    /// What is left of the time.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Why the goal was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// The replicas do not become ready, and waiting longer would not help.
+    #[error("{}", failure.message)]
+    Failed {
+        /// The version.
+        version: String,
+        /// What the router says.
+        failure: Box<Failure>,
+    },
+    /// The router does not accept the document.
+    #[error("the router refuses the document: {0}")]
+    Refused(String),
+    /// The time is over.
+    #[error("it was not done in time: {progress}")]
+    TimedOut {
+        /// How far it got.
+        progress: String,
+        /// The newest failure, which by itself was no reason to give up.
+        failure: Option<Box<Failure>>,
+    },
+    /// The user interrupted the run.
+    #[error("the run was interrupted: {progress}")]
+    Cancelled {
+        /// How far it got.
+        progress: String,
+    },
+    /// The cluster cannot be asked.
+    #[error(transparent)]
+    Cluster(#[from] Error),
+}
+
+/// What a status means for a goal.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Reached,
+    Pending(String),
+    Failed(String, Box<Failure>),
+    Refused(String),
+}
+
+fn judge(status: Option<&ServiceStatus>, generation: u64, goal: Goal) -> Verdict {
+    let Some(status) = status else {
+        return Verdict::Pending("the router has not read the document yet".to_owned());
+    };
+    if status.accepted_generation < generation {
+        return status
+            .refused
+            .clone()
+            .map_or_else(|| Verdict::Pending("the router has not read the document yet".to_owned()), Verdict::Refused);
+    }
+    if goal == Goal::Settled {
+        for (name, version) in &status.versions {
+            if let Some(failure) = version.failure.as_ref().filter(|failure| failure.terminal) {
+                return Verdict::Failed(name.clone(), Box::new(failure.clone()));
+            }
+        }
+        if let Some((_, version)) = status.versions.iter().find(|(_, version)| !version.settled()) {
+            return Verdict::Pending(progress(version));
+        }
+    }
+    if status.served_generation < generation {
+        return Verdict::Pending("the router does not route by the document yet".to_owned());
+    }
+    Verdict::Reached
+}
+
+/// One clause about a version that is not settled.
+fn progress(version: &VersionStatus) -> String {
+    // Writing to a string cannot fail.
+    use std::fmt::Write as _;
+
+    let count = |state| version.replicas.iter().filter(|replica| replica.state == state).count();
+    let mut text = format!("{} of {} new replicas are ready", version.updated_replicas, version.desired_replicas);
+    for (state, words) in [
+        (ReplicaState::Starting, "run init()"),
+        (ReplicaState::BackOff, "wait for their next start after a failure"),
+        (ReplicaState::Draining, "finish their last requests"),
+    ] {
+        let count = count(state);
+        if count > 0 {
+            let _ = write!(text, ", {count} {words}");
+        }
+    }
+    if let Some(failure) = &version.failure {
+        let _ = write!(text, "; {} failed start(s), the last: {}", failure.count, failure.message);
+    }
+    text
+}
+
+/// Waits until the router reaches the goal for this generation of a service's document.
+pub async fn until(
+    cluster: &dyn Cluster,
+    name: &str,
+    generation: u64,
+    goal: Goal,
+    limits: &Limits,
+) -> Result<ServiceStatus, Stopped> {
+    let mut pause = FIRST_PAUSE;
+    let mut unreachable_since = None;
+    let mut told = String::new();
+    loop {
+        let mut failure = None;
+        let progress = match cluster.observe(name).await {
+            Ok(status) => {
+                unreachable_since = None;
+                failure = status.as_ref().and_then(newest_failure);
+                match (judge(status.as_ref(), generation, goal), status) {
+                    (Verdict::Reached, Some(status)) => return Ok(status),
+                    (Verdict::Reached, None) => "the router has not read the document yet".to_owned(),
+                    (Verdict::Pending(progress), _) => progress,
+                    (Verdict::Refused(reason), _) => return Err(Stopped::Refused(reason)),
+                    (Verdict::Failed(version, failure), _) => return Err(Stopped::Failed { version, failure }),
+                }
+            }
+            Err(error @ (Error::NotRunning { .. } | Error::Admin { .. })) => {
+                let since = *unreachable_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > UNREACHABLE_PATIENCE {
+                    return Err(error.into());
+                }
+                error.to_string()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if progress != told {
+            tracing::info!(service = name, generation, "{progress}");
+            told.clone_from(&progress);
+        }
+        tokio::select! {
+            () = limits.cancel.cancelled() => return Err(Stopped::Cancelled { progress }),
+            () = tokio::time::sleep_until(limits.deadline) => return Err(Stopped::TimedOut { progress, failure }),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
+    }
+}
+
+/// Waits until the router does not know the service any more: everything of it has ended.
+pub async fn until_gone(cluster: &dyn Cluster, name: &str, limits: &Limits) -> Result<(), Stopped> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let progress = match cluster.observe(name).await {
+            // Without a router there are no replicas.
+            Ok(None) | Err(Error::NotRunning { .. }) => return Ok(()),
+            Ok(Some(status)) => {
+                let replicas: usize = status.versions.values().map(|version| version.replicas.len()).sum();
+                format!("{replicas} replicas finish their last requests")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tokio::select! {
+            () = limits.cancel.cancelled() => return Err(Stopped::Cancelled { progress }),
+            () = tokio::time::sleep_until(limits.deadline) => return Err(Stopped::TimedOut { progress, failure: None }),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
+    }
+}
+
+fn newest_failure(status: &ServiceStatus) -> Option<Box<Failure>> {
+    status.versions.values().find_map(|version| version.failure.clone()).map(Box::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serving::admin::{FailureReason, ReplicaStatus};
+
+    use super::*;
+
+    fn replica(revision: &str, state: ReplicaState) -> ReplicaStatus {
+        ReplicaStatus { id: "r-1".into(), revision: revision.into(), pid: 1, state, restarts: 0 }
+    }
+
+    fn status(served: u64, version: VersionStatus) -> ServiceStatus {
+        let versions = BTreeMap::from([("double".to_owned(), version)]);
+        ServiceStatus { accepted_generation: 2, served_generation: served, refused: None, versions }
+    }
+
+    fn settled() -> VersionStatus {
+        VersionStatus {
+            revision: "new".into(),
+            desired_replicas: 1,
+            updated_replicas: 1,
+            available_replicas: 1,
+            replicas: vec![replica("new", ReplicaState::Ready)],
+            failure: None,
+        }
+    }
+
+    fn failure(terminal: bool) -> Failure {
+        Failure {
+            reason: FailureReason::InitFailed,
+            message: "init() raised ValueError".into(),
+            traceback: None,
+            exit_code: Some(3),
+            log_tail: Vec::new(),
+            count: 1,
+            terminal,
+        }
+    }
+
+    #[test]
+    fn a_goal_is_reached_only_at_the_generation_and_without_old_replicas() {
+        assert_eq!(judge(Some(&status(2, settled())), 2, Goal::Settled), Verdict::Reached);
+        assert!(matches!(judge(Some(&status(1, settled())), 2, Goal::Settled), Verdict::Pending(_)));
+        assert!(matches!(judge(Some(&status(2, settled())), 3, Goal::Settled), Verdict::Pending(_)));
+        assert!(matches!(judge(None, 1, Goal::Served), Verdict::Pending(_)));
+
+        let mut rolling = settled();
+        rolling.replicas.push(replica("old", ReplicaState::Draining));
+        let verdict = judge(Some(&status(2, rolling.clone())), 2, Goal::Settled);
+        assert_eq!(verdict, Verdict::Pending("1 of 1 new replicas are ready, 1 finish their last requests".to_owned()));
+        assert_eq!(judge(Some(&status(2, rolling)), 2, Goal::Served), Verdict::Reached);
+    }
+
+    #[test]
+    fn a_terminal_failure_ends_the_wait_and_a_passing_one_does_not() {
+        let failed = |terminal| VersionStatus {
+            updated_replicas: 0,
+            replicas: vec![replica("new", ReplicaState::BackOff)],
+            failure: Some(failure(terminal)),
+            ..settled()
+        };
+        let verdict = judge(Some(&status(2, failed(true))), 2, Goal::Settled);
+        assert_eq!(verdict, Verdict::Failed("double".into(), Box::new(failure(true))));
+        let Verdict::Pending(text) = judge(Some(&status(2, failed(false))), 2, Goal::Settled) else { panic!() };
+        assert!(text.contains("init() raised ValueError"), "{text}");
+    }
+
+    #[test]
+    fn a_refused_document_ends_the_wait_unless_it_is_an_older_one() {
+        let refused = ServiceStatus { refused: Some("bad".into()), ..status(2, settled()) };
+        assert_eq!(judge(Some(&refused), 3, Goal::Served), Verdict::Refused("bad".into()));
+        assert_eq!(judge(Some(&refused), 2, Goal::Served), Verdict::Reached);
+    }
+}
