@@ -1,1 +1,71 @@
-//! .
+//! `#[derive(Model)]` of the crate `tfplugin`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Error, Fields, LitStr};
+
+/// Reads and writes a struct as a Terraform object, one attribute for each field.
+///
+/// The attribute has the field's name, or the one of `#[model(name = "...")]`.
+#[proc_macro_derive(Model, attributes(model))]
+pub fn derive_model(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    syn::parse(input).and_then(|input| expand(&input)).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(&input.ident, "only a struct can be a model"));
+    };
+    let Fields::Named(fields) = &data.fields else {
+        return Err(Error::new_spanned(&input.ident, "a model needs named fields, one for each attribute"));
+    };
+    if !input.generics.params.is_empty() {
+        return Err(Error::new_spanned(&input.generics, "a model cannot be generic"));
+    }
+    let mut names = Vec::new();
+    let mut idents = Vec::new();
+    for field in &fields.named {
+        let Some(ident) = &field.ident else { continue };
+        let mut name = ident.to_string().trim_start_matches("r#").to_owned();
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("model")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("name") {
+                    name = meta.value()?.parse::<LitStr>()?.value();
+                    Ok(())
+                } else {
+                    Err(meta.error("the only option is `name = \"...\"`"))
+                }
+            })?;
+        }
+        if names.contains(&name) {
+            return Err(Error::new_spanned(ident, format!("a second field for the attribute `{name}`")));
+        }
+        names.push(name);
+        idents.push(ident);
+    }
+    let ident = &input.ident;
+    Ok(quote! {
+        impl ::tfplugin::Field for #ident {
+            fn from_value(
+                value: ::tfplugin::Value,
+                path: &::tfplugin::AttributePath,
+            ) -> ::core::result::Result<Self, ::tfplugin::ValueError> {
+                #[allow(unused_mut, unused_variables)]
+                let mut values = ::tfplugin::derived::attributes(value, path)?;
+                ::core::result::Result::Ok(Self {
+                    #(#idents: ::tfplugin::derived::take(&mut values, #names, path)?,)*
+                })
+            }
+
+            fn to_value(&self) -> ::tfplugin::Value {
+                ::tfplugin::Value::object::<&str>([
+                    #((#names, ::tfplugin::Field::to_value(&self.#idents)),)*
+                ])
+            }
+        }
+
+        impl ::tfplugin::Model for #ident {
+            const FIELDS: &'static [&'static str] = &[#(#names),*];
+        }
+    })
+}

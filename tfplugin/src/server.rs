@@ -1,0 +1,1 @@
+//! The provider service: what Terraform calls.
