@@ -172,7 +172,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Sends an answer.
-    pub(crate) async fn answer(&mut self, answer: &Answer, without_body: bool, keep_alive: bool) -> Result<(), Refused> {
+    pub(crate) async fn answer(
+        &mut self,
+        answer: &Answer,
+        without_body: bool,
+        keep_alive: bool,
+    ) -> Result<(), Refused> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
         for (name, value) in &answer.headers {
             let _ = write!(head, "{name}: {value}\r\n");
@@ -252,7 +257,13 @@ fn parse(buffer: &[u8]) -> Result<Option<(Head, usize)>, Refused> {
 }
 
 fn framing(headers: &[(String, String)]) -> Result<Framing, Refused> {
-    let values = |name: &str| headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+    let values = |name: &str| {
+        headers
+            .iter()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+            .collect::<Vec<_>>()
+    };
     match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
         ([], []) => Ok(Framing::Sized(0)),
         ([length], []) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {

@@ -1,11 +1,10 @@
 //! Requests on their way from the IO thread to Python's main thread.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
-
-use crate::server::Waiting;
 
 /// One request for `run()`.
 pub(crate) struct Job {
@@ -39,7 +38,7 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: Waiting,
+    waiting: VecDeque<Job>,
     closed: bool,
 }
 

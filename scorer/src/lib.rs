@@ -1,1 +1,304 @@
-//! .
+//! The scorer's core: sockets, HTTP, slots, deadlines and health in a thread of its own, beside the Python thread
+//! that runs user code.
+
+mod control;
+mod http;
+mod job;
+mod log;
+mod pool;
+mod server;
+mod slots;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use serving::admin::{FailureReason, ScorerEvent};
+use tokio::sync::mpsc as channel;
+
+use crate::job::{Job, Queue, Reply};
+use crate::pool::News;
+use crate::server::{Server, Settings};
+
+/// Takes over a descriptor that the parent process handed to this one by number.
+#[allow(unsafe_code, reason = "the environment variable is the parent's statement that the number is ours alone")]
+fn adopt(fd: i32) -> OwnedFd {
+    // SAFETY: the supervisor opened the descriptor for this process, and `Core::new` adopts each number once.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// Swagger documents by version: the order to start answering.
+type Ready = BTreeMap<String, String>;
+
+/// The running core.
+#[pyclass(module = "azureml_scorer._core")]
+struct Core {
+    queue: Arc<Queue>,
+    orders: channel::UnboundedSender<Ready>,
+    control: Option<Arc<UnixStream>>,
+}
+
+#[pymethods]
+impl Core {
+    /// Listens and starts the IO thread. Until [`ready`](Self::ready) only health and refusals are answered.
+    #[new]
+    #[pyo3(signature = (*, host, port, listen_fd, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, server_version))]
+    #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
+    fn new(
+        host: &str,
+        port: u16,
+        listen_fd: Option<i32>,
+        control_fd: Option<i32>,
+        init_timeout: u64,
+        trace_path: PathBuf,
+        script: String,
+        scoring_timeout_ms: u64,
+        max_body: usize,
+        server_version: String,
+    ) -> PyResult<Self> {
+        let listener = match listen_fd {
+            Some(fd) => Listener::Unix(adopt(fd).into()),
+            None => Listener::Tcp(
+                TcpListener::bind((host, port))
+                    .map_err(|error| PyOSError::new_err(format!("cannot listen on {host}:{port}: {error}")))?,
+            ),
+        };
+        let control = control_fd.map(|fd| Arc::new(UnixStream::from(adopt(fd))));
+        let queue = Arc::new(Queue::default());
+        let (orders, received) = channel::unbounded_channel();
+        let settings = Settings { scoring_timeout_ms, max_body, server_version };
+        let watch = Watch { init_timeout, trace_path, script, control: control.clone() };
+        let io_queue = queue.clone();
+        std::thread::Builder::new()
+            .name("io".into())
+            .spawn(move || run_io(listener, settings, io_queue, received, watch))?;
+        Ok(Self { queue, orders, control })
+    }
+
+    /// `init()` has returned: start answering. `swagger` maps versions (`2`, `3`, `3.1`) to documents.
+    fn ready(&self, swagger: BTreeMap<String, String>) {
+        let _ = self.orders.send(swagger);
+    }
+
+    /// The script cannot be served; the caller exits with code 3.
+    fn failed(&self, reason: &str, message: String, traceback: Option<String>) {
+        let reason = serde_json::from_value(reason.into()).unwrap_or(FailureReason::Crashed);
+        control::send(self.control.as_deref(), &ScorerEvent::Failed { reason, message, traceback });
+    }
+
+    /// The next request, or `None` when the scorer has drained. Waits without the GIL.
+    fn next(&self, py: Python<'_>) -> Option<Request> {
+        let queue = &self.queue;
+        py.detach(|| queue.pop()).map(Request::from)
+    }
+
+    /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
+    fn serve_pool(&self, py: Python<'_>, python: &str, workers: usize) -> i32 {
+        let (queue, control) = (self.queue.clone(), self.control.clone());
+        py.detach(|| {
+            let (sender, news) = mpsc::channel();
+            let feeders = (0..workers)
+                .map(|_| {
+                    let (queue, sender, python) = (queue.clone(), sender.clone(), python.to_owned());
+                    std::thread::spawn(move || {
+                        pool::feed(&python, &queue, &|news| {
+                            let _ = sender.send(news);
+                        });
+                    })
+                })
+                .collect::<Vec<_>>();
+            drop(sender);
+            let mut ready = 0;
+            for news in news {
+                match news {
+                    News::Ready(swagger) => {
+                        ready += 1;
+                        if ready == workers {
+                            self.ready(swagger);
+                        }
+                    }
+                    News::Failed(event) => {
+                        if let ScorerEvent::Failed { message, traceback, .. } = &event {
+                            log::line(
+                                'E',
+                                "azmlinfsrv",
+                                &format!("{message}\n{}", traceback.as_deref().unwrap_or_default()),
+                            );
+                        }
+                        control::send(control.as_deref(), &event);
+                        return 3;
+                    }
+                }
+            }
+            for feeder in feeders {
+                let _ = feeder.join();
+            }
+            0
+        })
+    }
+}
+
+/// One request, as the Python side sees it.
+#[pyclass(module = "azureml_scorer._core")]
+#[allow(clippy::struct_field_names, reason = "the names are Python's attributes")]
+struct Request {
+    job: Option<Job>,
+    #[pyo3(get)]
+    method: String,
+    #[pyo3(get)]
+    query: String,
+    #[pyo3(get)]
+    request_id: String,
+}
+
+impl From<Job> for Request {
+    fn from(job: Job) -> Self {
+        let (method, query, request_id) = (job.method.clone(), job.query.clone(), job.request_id.clone());
+        Self { job: Some(job), method, query, request_id }
+    }
+}
+
+#[pymethods]
+impl Request {
+    /// Header names and values in the order of arrival.
+    #[getter]
+    fn headers(&self) -> Vec<(String, String)> {
+        self.job.as_ref().map(|job| job.headers.clone()).unwrap_or_default()
+    }
+
+    /// The body.
+    #[getter]
+    fn body(&self) -> &[u8] {
+        self.job.as_ref().map(|job| job.body.as_slice()).unwrap_or_default()
+    }
+
+    /// Seconds until the scoring time-out; not negative.
+    #[getter]
+    fn seconds_left(&self) -> f64 {
+        self.job.as_ref().map_or(0.0, |job| job.deadline.saturating_duration_since(Instant::now()).as_secs_f64())
+    }
+
+    /// Answers; a second answer is ignored.
+    #[pyo3(signature = (status, headers, body, *, failed, run_ms))]
+    fn reply(&mut self, status: u16, headers: Vec<(String, String)>, body: Vec<u8>, failed: bool, run_ms: Option<f64>) {
+        if let Some(job) = self.job.take() {
+            let _ = job.reply.send(Reply { status, headers, body, failed, run_ms });
+        }
+    }
+}
+
+struct Watch {
+    init_timeout: u64,
+    trace_path: PathBuf,
+    script: String,
+    control: Option<Arc<UnixStream>>,
+}
+
+fn run_io(
+    listener: Listener,
+    settings: Settings,
+    queue: Arc<Queue>,
+    mut orders: channel::UnboundedReceiver<Ready>,
+    watch: Watch,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { control::end_now() };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        if let Some(Ok(control)) = watch.control.as_ref().map(|control| control.try_clone()) {
+            tokio::task::spawn_local(control::die_with(control));
+        }
+        let server = Server::new(settings, queue.clone());
+        tokio::task::spawn_local(accept(listener, server.clone()));
+        let started = server.clone();
+        tokio::task::spawn_local(async move {
+            let limit = Duration::from_secs(watch.init_timeout) + Duration::from_millis(500);
+            match tokio::time::timeout(limit, orders.recv()).await {
+                Ok(Some(swagger)) => {
+                    started.ready(swagger);
+                    control::send(watch.control.as_deref(), &ScorerEvent::Ready);
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    let trace = std::fs::read_to_string(&watch.trace_path).unwrap_or_default();
+                    let event = control::init_timeout(watch.init_timeout, &trace, &watch.script);
+                    if let ScorerEvent::Failed { message, .. } = &event {
+                        log::line('E', "azmlinfsrv", &format!("{message}\n{trace}"));
+                    }
+                    control::send(watch.control.as_deref(), &event);
+                    let _ = std::fs::remove_file(&watch.trace_path);
+                    #[allow(clippy::exit, reason = "user code holds the main thread and does not return")]
+                    std::process::exit(3);
+                }
+            }
+        });
+        terminated().await;
+        server.drain().await;
+        queue.close();
+        // The last answers are still on their way; the process ends with its main thread.
+        std::future::pending::<()>().await;
+    });
+}
+
+/// Resolves on SIGTERM or SIGINT.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn accept(listener: Listener, server: std::rc::Rc<Server>) {
+    let accepting = async {
+        match listener {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                loop {
+                    if let Ok((stream, _)) = listener.accept().await {
+                        let _ = stream.set_nodelay(true);
+                        tokio::task::spawn_local(server.clone().connection(stream));
+                    }
+                }
+            }
+            Listener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                let listener = tokio::net::UnixListener::from_std(listener)?;
+                loop {
+                    if let Ok((stream, _)) = listener.accept().await {
+                        tokio::task::spawn_local(server.clone().connection(stream));
+                    }
+                }
+            }
+        }
+        #[allow(unreachable_code, reason = "names the error type of the block")]
+        Ok::<(), std::io::Error>(())
+    };
+    if let Err(error) = accepting.await {
+        log::line('E', "azmlinfsrv", &format!("The listening socket cannot be used: {error}"));
+        control::end_now();
+    }
+}
+
+/// Rust core of the scorer.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Core>()?;
+    module.add_class::<Request>()
+}

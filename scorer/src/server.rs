@@ -3,7 +3,7 @@
 //! It never needs the GIL, so health, refusals and time-outs do not wait for a running score.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,7 +112,9 @@ impl Server {
         let answer = match (head.path.as_str(), head.method.as_str()) {
             (wire::HEALTH_PATH, "GET" | "HEAD") => self.health(),
             (wire::SWAGGER_PATH, "GET" | "HEAD") => self.swagger(head),
-            (wire::HEALTH_PATH | wire::SWAGGER_PATH, _) => self.unrouted(405, "The method is not allowed for the requested URL."),
+            (wire::HEALTH_PATH | wire::SWAGGER_PATH, _) => {
+                self.unrouted(405, "The method is not allowed for the requested URL.")
+            }
             _ => self.unrouted(404, "The requested URL was not found on the server."),
         };
         let answer = match head.path.as_str() {
@@ -135,20 +137,23 @@ impl Server {
 
     fn swagger(&self, head: &Head) -> Answer {
         let documents = self.swagger.borrow();
-        let Some(documents) = documents.as_ref() else { return Answer::message(503, "The score script is still starting.") };
+        let Some(documents) = documents.as_ref() else {
+            return Answer::message(503, "The score script is still starting.");
+        };
         let wanted = head.query.split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or("2");
         let known = match wanted {
             "2" | "2.0" => "2",
             "3" | "3.0" => "3",
             other => other,
         };
-        match documents.get(known) {
-            Some(document) => Answer::new(200, "application/json", document.as_bytes()),
-            None => {
-                let available = documents.keys().cloned().collect::<Vec<_>>().join(", ");
-                Answer::message(404, &format!("Swagger version [{wanted}] is not valid. Supported Swagger versions: [{available}]"))
-            }
+        if let Some(document) = documents.get(known) {
+            return Answer::new(200, "application/json", document.as_bytes());
         }
+        let available = documents.keys().cloned().collect::<Vec<_>>().join(", ");
+        Answer::message(
+            404,
+            &format!("Swagger version [{wanted}] is not valid. Supported Swagger versions: [{available}]"),
+        )
     }
 
     /// Long poll for a slot.
@@ -194,7 +199,8 @@ impl Server {
         match head.method.as_str() {
             "GET" | "POST" => {}
             "OPTIONS" => {
-                let mut answer = Answer::new(200, "text/html; charset=utf-8", "").with("x-ms-run-function-failed", "False");
+                let mut answer =
+                    Answer::new(200, "text/html; charset=utf-8", "").with("x-ms-run-function-failed", "False");
                 answer.headers.extend(ids);
                 return Ok((answer, connection.skip_body(head).await));
             }
@@ -220,7 +226,8 @@ impl Server {
         let body = connection.body(head.framing, self.settings.max_body).await?;
         let timeout_ms = number(head, wire::DEADLINE).unwrap_or(self.settings.scoring_timeout_ms);
         let (reply, mut replied) = oneshot::channel();
-        let request_id = ids.iter().find(|(name, _)| name == "x-request-id").map(|(_, id)| id.clone()).unwrap_or_default();
+        let request_id =
+            ids.iter().find(|(name, _)| name == "x-request-id").map(|(_, id)| id.clone()).unwrap_or_default();
         self.queue.push(Job {
             method: head.method.clone(),
             query: head.query.clone(),
@@ -267,7 +274,8 @@ impl Server {
 
     /// Adds the id headers (the echo matrix of R§15.6), or gives the 431 for an id that is too long.
     fn ids(&self, head: &Head, mut answer: Answer) -> Result<Answer, Answer> {
-        let [request, legacy, client] = ["x-request-id", "x-ms-request-id", "x-ms-client-request-id"].map(|name| head.header(name));
+        let [request, legacy, client] =
+            ["x-request-id", "x-ms-request-id", "x-ms-client-request-id"].map(|name| head.header(name));
         for (name, id) in [("x-request-id", request), ("x-ms-request-id", legacy), ("x-ms-client-request-id", client)] {
             if id.is_some_and(|id| id.len() > MAX_ID) {
                 return Err(self.unrouted(431, &format!("The header {name} is longer than {MAX_ID} characters.")));
@@ -334,6 +342,3 @@ fn access_log(head: &Head, answer: &Answer, took: Duration) {
     );
     crate::log::line('I', "azmlinfsrv", &message);
 }
-
-/// Requests that wait for Python, used by tests of the queue and by nobody else.
-pub(crate) type Waiting = VecDeque<Job>;

@@ -21,7 +21,13 @@ pub struct Answer {
 ///
 /// # Errors
 /// When there is no HTTP answer at all; the text says why.
-pub fn request(method: &str, uri: &str, key: Option<&str>, headers: &[(&str, &str)], body: &str) -> Result<Answer, String> {
+pub fn request(
+    method: &str,
+    uri: &str,
+    key: Option<&str>,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_mins(1)))
@@ -31,7 +37,14 @@ pub fn request(method: &str, uri: &str, key: Option<&str>, headers: &[(&str, &st
     send(&agent, method, uri, key, headers, body)
 }
 
-fn send(agent: &ureq::Agent, method: &str, uri: &str, key: Option<&str>, headers: &[(&str, &str)], body: &str) -> Result<Answer, String> {
+fn send(
+    agent: &ureq::Agent,
+    method: &str,
+    uri: &str,
+    key: Option<&str>,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, String> {
     let mut request = ureq::http::Request::builder().method(method).uri(uri).header("content-type", "application/json");
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));
@@ -41,7 +54,11 @@ fn send(agent: &ureq::Agent, method: &str, uri: &str, key: Option<&str>, headers
     }
     let request = request.body(body.to_owned()).map_err(|error| error.to_string())?;
     let mut answer = agent.run(request).map_err(|error| error.to_string())?;
-    let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned())).collect();
+    let headers = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+        .collect();
     let status = answer.status().as_u16();
     let body = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
     Ok(Answer { status, headers, body })
@@ -105,7 +122,9 @@ impl Load {
                         let mut tally = tally.lock().expect("no caller panics");
                         match answer {
                             Ok(answer) if answer.status == 200 => *tally.answers.entry(answer.body).or_default() += 1,
-                            Ok(answer) => *tally.failures.entry(format!("{} {}", answer.status, answer.body)).or_default() += 1,
+                            Ok(answer) => {
+                                *tally.failures.entry(format!("{} {}", answer.status, answer.body)).or_default() += 1
+                            }
                             Err(error) => *tally.failures.entry(error).or_default() += 1,
                         }
                     }

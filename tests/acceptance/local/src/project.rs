@@ -66,7 +66,8 @@ impl Project {
     /// When the mirror is missing or `init` fails.
     #[must_use]
     pub fn new(configuration: &str) -> Self {
-        let project = Self { directory: TempDir::with_prefix("azml-").expect("a temporary directory"), keep_objects: false };
+        let project =
+            Self { directory: TempDir::with_prefix("azml-").expect("a temporary directory"), keep_objects: false };
         project.configure(configuration);
         project.terraform(["init", "-input=false"]).ok();
         project
@@ -116,11 +117,17 @@ impl Project {
     /// When it cannot be started.
     pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
         use std::os::unix::process::CommandExt as _;
-        self.command(arguments).process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("terraform starts")
+        self.command(arguments)
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("terraform starts")
     }
 
     fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(std::env::var_os("AZUREML_ACCEPTANCE_TERRAFORM").unwrap_or_else(|| "terraform".into()));
+        let mut command =
+            Command::new(std::env::var_os("AZUREML_ACCEPTANCE_TERRAFORM").unwrap_or_else(|| "terraform".into()));
         command
             .args(arguments)
             .current_dir(self.path())
@@ -214,7 +221,12 @@ impl Project {
     #[must_use]
     pub fn fe(&self, arguments: &[&str]) -> String {
         let directory = self.compute_directory();
-        let output = Command::new(router()).args(arguments).arg("--directory").arg(directory).output().expect("azureml-fe starts");
+        let output = Command::new(router())
+            .args(arguments)
+            .arg("--directory")
+            .arg(directory)
+            .output()
+            .expect("azureml-fe starts");
         assert!(output.status.success(), "azureml-fe {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
     }
@@ -252,7 +264,11 @@ impl Drop for Project {
 pub(crate) fn target_directory() -> PathBuf {
     let executable = std::env::current_exe().expect("the test's own path");
     let target = executable.ancestors().nth(3).expect("target/<profile>/deps/<test>").to_owned();
-    assert!(target.join("terraformrc").is_file(), "{} has no provider mirror: run `make build` first", target.display());
+    assert!(
+        target.join("terraformrc").is_file(),
+        "{} has no provider mirror: run `make build` first",
+        target.display()
+    );
     target
 }
 

@@ -20,7 +20,8 @@ fn kill(project: &Project, part: &str) {
 #[test]
 fn a_removed_document_is_created_again() {
     let (project, uri, _) = serving("num_replicas = 1");
-    std::fs::remove_file(project.compute_directory().join(serving::layout::document("double"))).expect("the document is removed");
+    std::fs::remove_file(project.compute_directory().join(serving::layout::document("double")))
+        .expect("the document is removed");
     assert_eq!(project.planned_actions(), [("azureml_webservice.this".to_owned(), vec!["create".to_owned()])]);
     project.apply().ok();
     assert_eq!(post(&uri, &project.key("double"), r#"{"x": 1}"#).status, 200);
@@ -62,7 +63,10 @@ fn a_killed_scorer_costs_at_most_its_request_in_flight_and_is_started_again() {
     let tally = load.stop();
     assert!(tally.failures.values().sum::<u64>() <= 1, "{:?}", tally.failures);
     eventually("the second replica", || {
-        let scorers = processes_of(project.path()).into_iter().filter(|process| process.command.contains("azureml_scorer")).count();
+        let scorers = processes_of(project.path())
+            .into_iter()
+            .filter(|process| process.command.contains("azureml_scorer"))
+            .count();
         (scorers == 2).then_some(())
     });
     project.assert_no_changes();

@@ -20,7 +20,13 @@ fn serving() -> (Project, String, String) {
 #[test]
 fn every_violated_range_is_one_error_of_the_plan_and_names_the_allowed_range() {
     let bad = "num_replicas = 0\n replica_max_concurrent_requests = 0\n max_request_wait_time = 0\n scoring_timeout_ms = 300001";
-    let text = stack(bad).project().plan().fails_with(&["num_replicas", "replica_max_concurrent_requests", "max_request_wait_time", "scoring_timeout_ms", "300000"]);
+    let text = stack(bad).project().plan().fails_with(&[
+        "num_replicas",
+        "replica_max_concurrent_requests",
+        "max_request_wait_time",
+        "scoring_timeout_ms",
+        "300000",
+    ]);
     assert_eq!(text.matches("Error:").count(), 4, "{text}");
 }
 
@@ -49,7 +55,10 @@ fn a_syntax_error_fails_the_apply_with_its_line_and_nothing_half_made_serves() {
     let project = stack("num_replicas = 1").project();
     project.write("src/score.py", "def init():\n    pass\n\ndef run(raw_data)\n    return 1\n");
     project.apply().fails_with(&["score.py", "line 4"]);
-    let scorers = processes_of(project.path()).into_iter().filter(|process| process.command.contains("azureml_scorer")).collect::<Vec<_>>();
+    let scorers = processes_of(project.path())
+        .into_iter()
+        .filter(|process| process.command.contains("azureml_scorer"))
+        .collect::<Vec<_>>();
     assert!(scorers.is_empty(), "{scorers:?}");
 
     project.write("src/score.py", DOUBLE);
@@ -68,7 +77,10 @@ fn a_script_without_run_fails_the_apply_and_says_what_is_missing() {
 fn a_failed_rollout_keeps_the_old_replicas_serving_and_shows_the_exception() {
     let (project, uri, key) = serving();
     let load = Load::start(&uri, &key, r#"{"x": 1}"#, 4, 100);
-    project.write("src/score.py", "def init():\n    raise ValueError('no weights in the file')\n\ndef run(raw_data):\n    return 1\n");
+    project.write(
+        "src/score.py",
+        "def init():\n    raise ValueError('no weights in the file')\n\ndef run(raw_data):\n    return 1\n",
+    );
     project.apply().fails_with(&["ValueError", "no weights in the file", "score.py", "line 2"]);
     let tally = load.stop();
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
@@ -98,7 +110,10 @@ fn a_package_that_no_index_has_fails_the_environment_with_the_resolvers_words() 
 #[test]
 fn an_init_that_never_returns_fails_the_apply_with_the_line_that_it_hangs_at() {
     let project = stack("num_replicas = 1\n timeouts { create = \"5s\" }").project();
-    project.write("src/score.py", "import time\n\ndef init():\n    while True:\n        time.sleep(0.1)\n\ndef run(raw_data):\n    return 1\n");
+    project.write(
+        "src/score.py",
+        "import time\n\ndef init():\n    while True:\n        time.sleep(0.1)\n\ndef run(raw_data):\n    return 1\n",
+    );
     project.apply().fails_with(&["init", "score.py"]);
 }
 
@@ -129,7 +144,8 @@ fn a_second_state_that_claims_the_name_is_told_the_owner_and_the_import_id() {
     let (project, _, _) = serving();
     let root = project.path().join("ws");
     let second = Stack { provider: "owner = \"somebody-else\"".to_owned(), ..stack("num_replicas = 1") };
-    let other = Project::new(&second.render().replace("${abspath(path.module)}/ws", root.to_str().expect("UTF-8"))).keep_objects();
+    let other = Project::new(&second.render().replace("${abspath(path.module)}/ws", root.to_str().expect("UTF-8")))
+        .keep_objects();
     other.write("model.txt", "one\n");
     other.write("src/score.py", DOUBLE);
     let id = project.attribute("azureml_workspace.this", "id");

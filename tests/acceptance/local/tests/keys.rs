@@ -19,7 +19,9 @@ fn a_rotated_key_replaces_one_slot_while_the_other_keeps_working() {
     let project = stack("").project();
     project.apply().ok();
     let uri = project.attribute("azureml_webservice.this", "scoring_uri");
-    let keys = |project: &Project| -> serde_json::Value { serde_json::from_str(&project.fe(&["service", "keys", "double", "--json"])).expect("JSON") };
+    let keys = |project: &Project| -> serde_json::Value {
+        serde_json::from_str(&project.fe(&["service", "keys", "double", "--json"])).expect("JSON")
+    };
     let before = keys(&project);
 
     project.configure(&stack("primary_key_version = 2").render());
@@ -34,7 +36,8 @@ fn a_rotated_key_replaces_one_slot_while_the_other_keeps_working() {
 
 #[test]
 fn a_given_key_is_taken_when_its_version_is_bumped_and_not_before() {
-    let given = |key: &str, version: u32| stack(&format!("primary_key_wo = \"{key}\"\n primary_key_version = {version}"));
+    let given =
+        |key: &str, version: u32| stack(&format!("primary_key_wo = \"{key}\"\n primary_key_version = {version}"));
     let project = given(FIRST, 1).project();
     project.apply().ok();
     let uri = project.attribute("azureml_webservice.this", "scoring_uri");
@@ -57,7 +60,8 @@ fn no_key_byte_is_in_state_plan_log_or_any_file_that_others_may_read() {
     let uri = project.attribute("azureml_webservice.this", "scoring_uri");
     assert_eq!(post(&uri, FIRST, r#"{"x": 1}"#).status, 200);
     let secondary = {
-        let keys: serde_json::Value = serde_json::from_str(&project.fe(&["service", "keys", "double", "--json"])).expect("JSON");
+        let keys: serde_json::Value =
+            serde_json::from_str(&project.fe(&["service", "keys", "double", "--json"])).expect("JSON");
         keys["secondary"].as_str().expect("a key").to_owned()
     };
     // The configuration names the first key in clear text; what matters is everything that was made from it.

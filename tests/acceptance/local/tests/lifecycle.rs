@@ -24,7 +24,11 @@ fn apply_puts_a_model_behind_an_authenticated_uri_and_destroy_leaves_nothing() {
     assert_eq!((answer.status, scored(&answer.body)), (200, json!({"model": "one", "result": 42})));
     assert_eq!(answer.headers["x-ms-run-function-failed"], "False");
     assert_eq!(answer.headers["azureml-model-deployment"], "double");
-    assert!(answer.headers.contains_key("x-request-id") && answer.headers.contains_key("x-ms-run-fn-exec-ms"), "{:?}", answer.headers);
+    assert!(
+        answer.headers.contains_key("x-request-id") && answer.headers.contains_key("x-ms-run-fn-exec-ms"),
+        "{:?}",
+        answer.headers
+    );
 
     let swagger = project.attribute("azureml_webservice.this", "swagger_uri");
     let document = request("GET", &swagger, Some(&project.key("double")), &[], "").expect("an answer");
@@ -73,15 +77,24 @@ fn changed_code_models_and_environment_roll_without_a_failed_request() {
 
     project.write("src/score.py", DOUBLE.replace("2 * json", "3 * json"));
     project.apply().ok();
-    eventually("an answer of the new code", || load.so_far().answers.keys().any(|body| scored(body)["result"] == 3).then_some(()));
+    eventually("an answer of the new code", || {
+        load.so_far().answers.keys().any(|body| scored(body)["result"] == 3).then_some(())
+    });
     project.assert_no_changes();
 
     project.write("model.txt", "two\n");
-    assert!(project.planned_actions().iter().all(|(_, actions)| actions == &["update"]), "{:?}", project.planned_actions());
+    assert!(
+        project.planned_actions().iter().all(|(_, actions)| actions == &["update"]),
+        "{:?}",
+        project.planned_actions()
+    );
     project.apply().ok();
-    eventually("an answer of the new model", || load.so_far().answers.keys().any(|body| scored(body)["model"] == "two").then_some(()));
+    eventually("an answer of the new model", || {
+        load.so_far().answers.keys().any(|body| scored(body)["model"] == "two").then_some(())
+    });
 
-    let changed = Stack { environment: r#"environment_variables = { COLOUR = "blue" }"#.to_owned(), ..stack("num_replicas = 2") };
+    let changed =
+        Stack { environment: r#"environment_variables = { COLOUR = "blue" }"#.to_owned(), ..stack("num_replicas = 2") };
     project.configure(&changed.render());
     project.apply().ok();
     project.assert_no_changes();
@@ -140,8 +153,13 @@ fn every_resource_can_be_imported_and_the_plan_after_it_is_empty() {
     let configuration = stack("num_replicas = 2\n tags = { a = \"b\" }\n description = \"imported\"");
     let project = configuration.project();
     project.apply().ok();
-    let addresses =
-        ["azureml_workspace.this", "azureml_local_compute.this", "azureml_model.this", "azureml_environment.this", "azureml_webservice.this"];
+    let addresses = [
+        "azureml_workspace.this",
+        "azureml_local_compute.this",
+        "azureml_model.this",
+        "azureml_environment.this",
+        "azureml_webservice.this",
+    ];
     let ids = addresses.map(|address| (address, project.attribute(address, "id")));
     for (address, id) in ids.iter().rev() {
         project.terraform(["state", "rm", address]).ok();
@@ -157,7 +175,10 @@ fn a_new_name_replaces_the_service() {
     let project = stack("num_replicas = 1").project();
     project.apply().ok();
     project.configure(&stack("num_replicas = 1").render().replace("\"double\"", "\"twice\""));
-    assert_eq!(project.planned_actions(), [("azureml_webservice.this".to_owned(), vec!["delete".to_owned(), "create".to_owned()])]);
+    assert_eq!(
+        project.planned_actions(),
+        [("azureml_webservice.this".to_owned(), vec!["delete".to_owned(), "create".to_owned()])]
+    );
     project.apply().ok();
     let uri = project.attribute("azureml_webservice.this", "scoring_uri");
     assert!(uri.contains("/twice/"), "{uri}");

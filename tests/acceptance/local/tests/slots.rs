@@ -43,7 +43,9 @@ def run(raw_data):
 fn saturate(replicas: u32, limit: u32, workers: u32) {
     let stack = Stack {
         environment: format!("environment_variables = {{ WORKER_COUNT = \"{workers}\" }}"),
-        webservice: format!("num_replicas = {replicas}\n replica_max_concurrent_requests = {limit}\n max_request_wait_time = 20000"),
+        webservice: format!(
+            "num_replicas = {replicas}\n replica_max_concurrent_requests = {limit}\n max_request_wait_time = 20000"
+        ),
         ..Stack::default()
     };
     let project = stack.project();
@@ -60,7 +62,10 @@ fn saturate(replicas: u32, limit: u32, workers: u32) {
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
     for body in tally.answers.keys() {
         let running: Value = serde_json::from_str(body).expect("a number");
-        assert!(running.as_u64().is_some_and(|running| running <= u64::from(limit)), "{running} runs at once, {limit} allowed");
+        assert!(
+            running.as_u64().is_some_and(|running| running <= u64::from(limit)),
+            "{running} runs at once, {limit} allowed"
+        );
     }
     #[allow(clippy::cast_precision_loss, reason = "a few thousand requests")]
     let throughput = tally.answered() as f64 / seconds;

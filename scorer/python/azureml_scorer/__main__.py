@@ -1,0 +1,3 @@
+from azureml_scorer.main import main
+
+main()

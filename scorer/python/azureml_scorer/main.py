@@ -1,0 +1,65 @@
+"""Starts the server: the Rust core on its IO thread, user code on this one."""
+
+import faulthandler
+import logging
+import os
+import sys
+import tempfile
+
+from azureml_scorer import __version__, imports, logs, settings as settings_module, swagger
+from azureml_scorer._core import Core
+from azureml_scorer.script import LoadError, Script, prepare
+
+_log = logging.getLogger("azmlinfsrv")
+
+
+def main():
+    settings = settings_module.read()
+    logs.install(settings.log_level)
+    imports.install()
+    sys.path[:0] = settings_module.search_paths(settings)
+    trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
+    try:
+        core = Core(
+            host="0.0.0.0",
+            port=settings.port,
+            listen_fd=settings.listen_fd,
+            control_fd=settings.control_fd,
+            init_timeout=settings.init_timeout,
+            trace_path=trace.name,
+            script=os.path.basename(settings.entry_script),
+            scoring_timeout_ms=settings.scoring_timeout_ms,
+            max_body=settings.max_body,
+            server_version=f"azmlinfsrv/{__version__}",
+        )
+    except OSError as error:
+        _log.error("%s", error)
+        sys.exit(3)
+    if settings.worker_count > 1:
+        os.environ["AZUREML_INIT_TRACE"] = trace.name
+        sys.exit(core.serve_pool(sys.executable, settings.worker_count))
+    prepare()
+    try:
+        script = load(settings, trace)
+    except LoadError as error:
+        _log.error("%s\n%s", error, error.trace or "")
+        core.failed(error.reason, str(error), error.trace)
+        sys.exit(3)
+    core.ready(swagger.documents())
+    trace.close()
+    _log.info("Serving %s", settings.entry_script)
+    while (request := core.next()) is not None:
+        status, headers, body, failed, run_ms = script.answer(
+            request.method, request.query, request.headers, request.body, request.request_id, request.seconds_left
+        )
+        request.reply(status, headers, body, failed=failed, run_ms=run_ms)
+        script.finish()
+
+
+def load(settings, trace):
+    """Loads the script and runs ``init()``, whose stack lands in ``trace`` when it does not return in time."""
+    faulthandler.dump_traceback_later(settings.init_timeout, file=trace)
+    try:
+        return Script(settings.app_root, settings.entry_script)
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -1,0 +1,186 @@
+"""Loads a user's score script and runs it: input and output conventions of the original server."""
+
+import importlib.util
+import inspect
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+import urllib.parse
+
+from azureml_scorer import logs
+from azureml_scorer.aml_response import AMLResponse
+
+_log = logging.getLogger("azmlinfsrv")
+
+JSON = "application/json"
+TEXT = "text/html; charset=utf-8"
+FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
+
+
+class LoadError(Exception):
+    """The script cannot be served. ``reason`` is a stable name, the text says file, line and message."""
+
+    def __init__(self, reason, message, trace=None):
+        super().__init__(message)
+        self.reason = reason
+        self.trace = trace
+
+
+class ScoringTimeout(BaseException):
+    """Raised in user code by the deadline; not an ``Exception``, so that a broad ``except`` lets it through."""
+
+
+def _place(error, path):
+    """File, line and message of an exception, at the innermost line of the script."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    inside = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    if not inside:
+        return f"{path}: {text}"
+    return f"{path}, line {inside[-1].lineno}: {text}"
+
+
+def _traceback(error):
+    """The traceback without the frames of this server."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>"):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+class Script:
+    """A loaded score script after ``init()``."""
+
+    def __init__(self, app_root, entry_script):
+        self._path = os.path.abspath(os.path.join(app_root, entry_script))
+        module = self._load()
+        inner = getattr(module, "driver_module", None)
+        self._run = getattr(inner, "run", None) or getattr(module, "run", None)
+        init = getattr(module, "init", None)
+        for name, function in (("init", init), ("run", self._run)):
+            if not callable(function):
+                raise LoadError("invalid_script", f"{self._path}: the score script has no function {name}()")
+        self._parameter, self._wants_headers = self._signature()
+        try:
+            init()
+        except Exception as error:
+            raise LoadError("init_failed", f"init() failed: {_place(error, self._path)}", _traceback(error)) from error
+
+    def _load(self):
+        if not os.path.isfile(self._path):
+            raise LoadError("start_failed", f"{self._path}: there is no such score script")
+        spec = importlib.util.spec_from_file_location("entry_module", self._path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["entry_module"] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise LoadError("import_failed", _place(error, self._path), _traceback(error)) from error
+        except SystemExit as error:
+            raise LoadError("import_failed", f"{self._path}: the score script exits when it is imported", _traceback(error)) from error
+        return module
+
+    def _signature(self):
+        """Name of the data parameter, and whether the request's headers are wanted beside it."""
+        parameters = inspect.signature(self._run).parameters.values()
+        unusable = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        for parameter in parameters:
+            if parameter.kind in unusable:
+                raise LoadError("invalid_script", f"{self._path}: run() may not have the parameter {str(parameter)!r}")
+        names = [parameter.name for parameter in parameters]
+        data = [name for name in names if name != "request_headers"]
+        if not data:
+            raise LoadError("invalid_script", f"{self._path}: run() must have a parameter for the request's data")
+        return data[0], "request_headers" in names
+
+    def answer(self, method, query, headers, body, request_id, seconds):
+        """Runs one request: (status, headers, body, failed, milliseconds of run or None)."""
+        logs.request_id = request_id
+        try:
+            arguments = {self._parameter: _query(query) if method == "GET" else _text(headers, body)}
+        except UnicodeDecodeError as error:
+            return _message(400, f"The request body is not UTF-8 text: {error.reason} at byte {error.start}", False)
+        if self._wants_headers:
+            arguments["request_headers"] = {name.title(): value for name, value in headers}
+        started = time.perf_counter()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+            try:
+                result = self._run(**arguments)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except ScoringTimeout:
+            _log.error("[%s] run() was stopped at its time-out", request_id)
+            return _message(500, "Scoring timeout", True)
+        except Exception as error:
+            _log.error("[%s] run() failed:\n%s", request_id, _traceback(error))
+            return _message(500, FAILED, True)
+        milliseconds = (time.perf_counter() - started) * 1000
+        try:
+            status, out, content, failed = _render(result)
+        except (TypeError, ValueError, RecursionError) as error:
+            _log.error("[%s] the result of run() cannot be sent as JSON: %s", request_id, error)
+            return _message(500, FAILED, True)
+        return status, out, content, failed, milliseconds
+
+    def finish(self):
+        logs.request_id = ""
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _text(headers, body):
+    for name, value in headers:
+        if name.lower() == "content-type" and value.lower().startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
+            return ""
+    return bytes(body).decode("utf-8")
+
+
+def _query(query):
+    """The query as JSON text; values that are JSON are taken as such, repeated names become lists."""
+    values = {}
+    for name, text in urllib.parse.parse_qsl(query, keep_blank_values=True):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        values.setdefault(name, []).append(value)
+    return json.dumps({name: found[0] if len(found) == 1 else found for name, found in values.items()})
+
+
+def _message(status, message, failed):
+    return status, [("content-type", JSON)], json.dumps({"message": message}).encode(), failed, None
+
+
+def _render(result):
+    if isinstance(result, AMLResponse):
+        if result.json_str:
+            content, kind = json.dumps(result.message).encode(), JSON
+        else:
+            message = result.message
+            content = message if isinstance(message, bytes) else str(message).encode()
+            kind = TEXT
+        headers = {"content-type": kind}
+        headers.update({str(name).lower(): str(value) for name, value in result.response_headers.items()})
+        for name, value in headers.items():
+            if any(character in name + value for character in "\r\n\0"):
+                raise ValueError(f"the response header {name!r} has a line break")
+        failed = result.run_function_failed or result.status_code >= 500
+        headers.pop("content-length", None)
+        return result.status_code, list(headers.items()), content, failed
+    value = {} if result is None else result
+    return 200, [("content-type", JSON)], json.dumps(value).encode(), False
+
+
+def _stop(_signal, _frame):
+    raise ScoringTimeout
+
+
+def prepare():
+    """Signals of a thread that runs user code: the deadline raises in it, Ctrl-C is the server's."""
+    signal.signal(signal.SIGALRM, _stop)
