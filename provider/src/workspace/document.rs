@@ -186,9 +186,9 @@ pub enum Definition {
 pub struct Resolved {
     /// Requirements with exact versions and hashes of everything, as `uv pip compile` writes them.
     pub lock: String,
-    /// Python's `major.minor`.
+    /// Python's full version.
     pub python: String,
-    /// `operating system-architecture` that the lock was resolved for, such as `linux-x86_64`.
+    /// What the lock was resolved for, as Python names it: `linux-x86_64`.
     pub platform: String,
     /// The scorer.
     pub scorer: Scorer,

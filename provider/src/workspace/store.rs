@@ -65,7 +65,7 @@ impl Catalogue {
 
     /// Keeps blobs from being put until the guard is dropped: from looking for names of blobs to the removal of those
     /// without. `None` while writers are at work.
-    pub(super) async fn stop_writers(&self) -> Result<Option<Guard>, Error> {
+    pub(crate) async fn stop_writers(&self) -> Result<Option<Guard>, Error> {
         self.lock(SWEEP_PATIENCE, File::try_lock).await
     }
 
@@ -102,6 +102,17 @@ impl Catalogue {
 #[derive(Debug)]
 pub struct Guard {
     _file: Option<File>,
+}
+
+/// Locks a file for this process alone, however long that takes. Dropping the future gives up.
+pub async fn lock_exclusively(file: &File) -> std::io::Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 /// Creates a directory and its missing parents, readable only by their owner. One that is there is left as it is.

@@ -1,0 +1,117 @@
+//! What can go wrong with an environment.
+
+use std::path::PathBuf;
+
+use serving::environment::{CondaError, OtherCondaPackages, RequirementError};
+
+/// Why an environment could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The workspace.
+    #[error(transparent)]
+    Workspace(#[from] crate::workspace::Error),
+    /// The definition.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// Neither `uv` nor a Python that could install it.
+    #[error(
+        "environments are made with the program uv, which is not on PATH and could not be installed: {reason}; install uv (https://docs.astral.sh/uv/), or Python 3.10 or newer with its venv module"
+    )]
+    NoUv {
+        /// Why it could not be installed.
+        reason: String,
+    },
+    /// No Python of the wanted version.
+    #[error(
+        "there is no Python {wanted} on this machine and none could be installed; install it, or ask for another version\n{tail}"
+    )]
+    NoPython {
+        /// The wanted versions.
+        wanted: String,
+        /// What was said.
+        tail: String,
+    },
+    /// A Python that the scorer does not run on.
+    #[error("the environment asks for Python {found}, but the scorer needs Python 3.10 or newer")]
+    OldPython {
+        /// The version.
+        found: String,
+    },
+    /// The scorer's wheel is not beside the provider.
+    #[error(
+        "the scorer {}is not in {}, where the provider is{}; set scorer_version to one that is there, or install the release of the provider that brings it",
+        wanted.as_ref().map(|version| format!("{version} ")).unwrap_or_default(), directory.display(), available(found)
+    )]
+    NoScorer {
+        /// The wanted version.
+        wanted: Option<String>,
+        /// Where it was looked for.
+        directory: PathBuf,
+        /// Versions that are there.
+        found: Vec<String>,
+    },
+    /// A file that should be a wheel is none.
+    #[error("{} is not a wheel of the scorer: {message}", path.display())]
+    BadWheel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The packages do not fit together, or there is no such package.
+    #[error("the packages cannot be resolved:\n{tail}")]
+    Resolve {
+        /// The last lines of what was said.
+        tail: String,
+    },
+    /// The virtual environment could not be built.
+    #[error("cannot {step} (everything that was said is in {}):\n{tail}", log.display())]
+    Build {
+        /// What was done, like `install the packages`.
+        step: &'static str,
+        /// The log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// A program or file could not be used.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The environment's create was interrupted, so there is nothing to build.
+    #[error("environment {id} is not finished; run terraform apply again where it is created, by {owner}")]
+    Unresolved {
+        /// Id of the environment.
+        id: String,
+        /// Owner of the environment.
+        owner: String,
+    },
+    /// A workspace that is not a directory of this machine.
+    #[error("workspace {0} is not a directory of this machine, so no virtual environment can be built in it")]
+    NotLocal(crate::workspace::WorkspaceId),
+}
+
+fn available(found: &[String]) -> String {
+    if found.is_empty() { String::new() } else { format!(" (there is {})", found.join(", ")) }
+}
+
+/// Why a definition cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// `pip_requirements`.
+    #[error(transparent)]
+    Requirements(#[from] RequirementError),
+    /// `conda_file`.
+    #[error(transparent)]
+    Conda(#[from] CondaError),
+    /// Conda packages that no virtual environment can have.
+    #[error(transparent)]
+    Packages(#[from] OtherCondaPackages),
+}
