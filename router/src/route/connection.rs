@@ -1,0 +1,209 @@
+//! One client connection: heads are read, requests answered one after the other.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::{Buf, BytesMut};
+use serving::error::RouterError;
+
+use super::access::Line;
+use super::answer::{self, After};
+use super::call::{Call, Target};
+use super::event_loop::{self, Instant, Stream, Timer};
+use super::forward::{self, End};
+use super::thread::Thread;
+use super::upload;
+use crate::config::ms;
+use crate::http1::{self, Framing, HeadLimits, request};
+
+/// A client connection.
+pub(super) struct Connection {
+    pub(super) thread: Rc<Thread>,
+    pub(super) stream: Stream,
+    /// What has arrived and was not used yet.
+    pub(super) buffer: BytesMut,
+    /// What is about to be written.
+    pub(super) out: Vec<u8>,
+    pub(super) timer: Timer,
+    peer: SocketAddr,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Request(Box<Call>),
+    /// Not a request that can be answered; nothing after it can be understood.
+    Refused(RouterError),
+    Closed,
+}
+
+/// Status in the access log of a request whose caller left; never on the wire.
+const CALLER_LEFT: u16 = 499;
+
+/// Serves a connection to its end. `idle` is true while it waits for a request, when it can be ended without harm.
+pub(super) async fn serve(thread: Rc<Thread>, stream: Stream, peer: SocketAddr, idle: Rc<Cell<bool>>) {
+    let buffer = BytesMut::with_capacity(super::BUFFER);
+    let mut connection = Connection { thread, stream, buffer, out: Vec::new(), timer: Timer::new(), peer };
+    loop {
+        let after = match connection.next(&idle).await {
+            Next::Closed => return,
+            Next::Refused(error) => {
+                connection.out.clear();
+                answer::refusal(&connection.thread, &error, &mut connection.out);
+                let _ = connection.flush().await;
+                After::Close
+            }
+            Next::Request(call) => match connection.respond(call).await {
+                Some(after) => after,
+                None => return,
+            },
+        };
+        if after == After::Close {
+            event_loop::linger(&mut connection.stream, &mut connection.buffer).await;
+            return;
+        }
+    }
+}
+
+impl Connection {
+    /// Reads the next head.
+    async fn next(&mut self, idle: &Cell<bool>) -> Next {
+        let (limits, times) = (&self.thread.config.limits, &self.thread.config.timeouts);
+        let limits = HeadLimits { bytes: limits.head_bytes, fields: limits.headers };
+        let (idle_time, head_time) = (ms(times.idle_ms), ms(times.head_ms));
+        let mut deadline = Instant::now() + if self.buffer.is_empty() { idle_time } else { head_time };
+        loop {
+            if !self.buffer.is_empty() {
+                let parsed = match request::parse(&self.buffer, &mut http1::fields(), limits) {
+                    Err(error) => return Next::Refused(error),
+                    Ok(request) => request.map(|request| {
+                        (Box::new(Call::new(&self.thread, &request)), request.length)
+                    }),
+                };
+                if let Some((call, length)) = parsed {
+                    self.buffer.advance(length);
+                    return Next::Request(call);
+                }
+            } else if self.thread.stopping.get() {
+                return Next::Closed;
+            }
+            let first = self.buffer.is_empty();
+            idle.set(first);
+            self.buffer.reserve(super::BUFFER / 4);
+            let read = self.timer.until(deadline, self.stream.reader.fill(&mut self.buffer)).await;
+            idle.set(false);
+            match read {
+                Ok(Ok(count)) if count > 0 => {}
+                Err(_) if !first => {
+                    return Next::Refused(RouterError::RequestTimeout { seconds: head_time.as_secs().max(1) });
+                }
+                _ => return Next::Closed,
+            }
+            if first {
+                deadline = Instant::now() + head_time;
+            }
+        }
+    }
+
+    /// Answers a request; `None` if the connection is of no more use.
+    async fn respond(&mut self, mut call: Box<Call>) -> Option<After> {
+        self.out.clear();
+        let target = std::mem::replace(&mut call.target, Ok(Target::Health));
+        let (status, error, after) = match target {
+            Ok(Target::Health) => {
+                let after = self.after_body(&mut call).await;
+                answer::health(&self.thread, &call, after, &mut self.out);
+                (200, None, self.flush().await.map(|()| after))
+            }
+            Err(error) => {
+                let (code, after) = (error.code(), self.fail(&error, &mut call, b"").await);
+                (error.status(), Some(code), after)
+            }
+            Ok(Target::Forward(mut route)) => {
+                let end = forward::forward(self, &mut call, &mut route).await;
+                let (status, error, after) = match end {
+                    End::Answered { status, after } => (status, None, Some(after)),
+                    End::Broken { status } => (status, Some("response_broken"), None),
+                    End::CallerLeft => (CALLER_LEFT, Some("caller_left"), None),
+                    End::Failed(error) => {
+                        self.out.clear();
+                        let after = self.fail(&error, &mut call, &route.version.deployment).await;
+                        (error.status(), Some(error.code()), after)
+                    }
+                };
+                let latency = micros(call.arrival);
+                if status != CALLER_LEFT {
+                    route.version.gate.counters.answered(status, latency);
+                }
+                self.log(&call, status, error, (&route.service.name, &route.version.name));
+                return after;
+            }
+        };
+        self.log(&call, status, error, ("", ""));
+        after
+    }
+
+    /// Writes the answer to a failed request; `None` if the caller is gone.
+    async fn fail(&mut self, error: &RouterError, call: &mut Call, deployment: &[u8]) -> Option<After> {
+        let after = if error.closes_connection() { After::Close } else { self.after_body(call).await };
+        answer::failure(&self.thread, error, call, deployment, after, &mut self.out);
+        self.flush().await.map(|()| after)
+    }
+
+    /// Drops what is left of a small body, so that the connection can be kept.
+    async fn after_body(&mut self, call: &mut Call) -> After {
+        if !call.keep_alive || self.thread.stopping.get() {
+            return After::Close;
+        }
+        if call.body.decoder.done() {
+            return After::Keep;
+        }
+        let small = match call.body.framing {
+            Framing::Sized(length) => length <= self.thread.config.limits.kept_body_bytes as u64,
+            _ => true,
+        };
+        // A caller that waits for the invitation may never send its body.
+        if call.expects_continue || !small {
+            return After::Close;
+        }
+        match upload::gather(self, call).await {
+            Ok(()) if call.body.decoder.done() => After::Keep,
+            _ => After::Close,
+        }
+    }
+
+    /// Writes what was composed; `None` if the caller is gone.
+    pub(super) async fn flush(&mut self) -> Option<()> {
+        let deadline = Instant::now() + ms(self.thread.config.timeouts.body_ms);
+        self.timer.until(deadline, self.stream.writer.write(&self.out)).await.ok()?.ok()
+    }
+
+    fn log(&self, call: &Call, status: u16, error: Option<&'static str>, (service, version): (&str, &str)) {
+        let mut log = self.thread.log.borrow_mut();
+        if !log.enabled() {
+            return;
+        }
+        log.add(&Line {
+            time: &self.thread.stamp(),
+            peer: self.peer,
+            method: call.method.name(),
+            path: &call.path,
+            status,
+            error,
+            service,
+            version,
+            replica: &call.facts.replica,
+            queue_us: call.facts.queue_us,
+            total_us: micros(call.arrival),
+            attempts: call.facts.attempts,
+            received: call.body.received,
+            sent: call.facts.sent,
+            request_id: &call.ids.request,
+        });
+    }
+}
+
+/// Microseconds since then.
+pub(super) fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

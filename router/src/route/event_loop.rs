@@ -1,0 +1,251 @@
+//! The seam to the event loop: everything of the data path that waits goes through here, and nothing else of it names
+//! the runtime's types. Under it is one tokio `current_thread` runtime for each thread.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use serving::snapshot::Address;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
+pub(super) use tokio::sync::{mpsc, oneshot};
+pub(super) use tokio::time::Instant;
+
+/// A time-out of [`Timer::until`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Elapsed;
+
+/// Runs one thread's work to its end.
+pub(super) fn run_thread<F: Future>(main: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(tokio::task::LocalSet::new().block_on(&runtime, main))
+}
+
+/// A task of this thread that can be ended from outside.
+pub(super) struct Task(tokio::task::AbortHandle);
+
+impl Task {
+    /// Ends the task at the place where it waits.
+    pub(super) fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+/// Starts a task on this thread.
+pub(super) fn spawn(task: impl Future<Output = ()> + 'static) -> Task {
+    Task(tokio::task::spawn_local(task).abort_handle())
+}
+
+/// Waits.
+pub(super) async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// One of two futures' results; the first wins a tie.
+pub(super) enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// Waits for the first of two.
+pub(super) async fn race<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> Either<A, B> {
+    tokio::select! {
+        biased;
+        result = first => Either::First(result),
+        result = second => Either::Second(result),
+    }
+}
+
+/// A timer that is armed again only when it must fire earlier than it would, or has fired too early. A connection that
+/// sets a new deadline for each request so costs the timer wheel next to nothing.
+pub(super) struct Timer(Pin<Box<tokio::time::Sleep>>);
+
+impl Timer {
+    pub(super) fn new() -> Self {
+        Self(Box::pin(tokio::time::sleep(Duration::from_secs(3600))))
+    }
+
+    /// Waits for a future, at most until the deadline.
+    pub(super) async fn until<T>(&mut self, at: Instant, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => self.poll(at, context).map(|()| Err(Elapsed)),
+        })
+        .await
+    }
+
+    fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+        if self.0.deadline() > at {
+            self.0.as_mut().reset(at);
+        }
+        while self.0.as_mut().poll(context).is_ready() {
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            self.0.as_mut().reset(at);
+        }
+        Poll::Pending
+    }
+}
+
+/// A connection, in halves that can be used at the same time.
+pub(super) struct Stream {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+}
+
+/// The half that is read.
+pub(super) enum Reader {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
+}
+
+/// The half that is written.
+pub(super) enum Writer {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+}
+
+impl Stream {
+    fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        Ok(Self { reader: Reader::Tcp(reader), writer: Writer::Tcp(writer) })
+    }
+
+    /// Connects to a replica.
+    pub(super) async fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Unix(path) => {
+                let (reader, writer) = UnixStream::connect(path).await?.into_split();
+                Ok(Self { reader: Reader::Unix(reader), writer: Writer::Unix(writer) })
+            }
+            Address::Tcp(address) => Self::tcp(TcpStream::connect(address).await?),
+        }
+    }
+
+    /// Nothing has arrived and the other end is still there, as far as is known without asking the kernel.
+    pub(super) fn quiet(&self) -> bool {
+        let mut byte = [0];
+        let result = match &self.reader {
+            Reader::Tcp(half) => half.try_read(&mut byte),
+            Reader::Unix(half) => half.try_read(&mut byte),
+        };
+        matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl Reader {
+    /// Appends what arrives to a buffer: the number of bytes, 0 at the end.
+    pub(super) async fn fill(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => half.read_buf(buffer).await,
+            Self::Unix(half) => half.read_buf(buffer).await,
+        }
+    }
+}
+
+impl Writer {
+    /// Writes everything.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(&mut [IoSlice::new(bytes)]).await
+    }
+
+    /// Writes several pieces, with as few calls as the kernel allows.
+    pub(super) async fn write_all(&mut self, pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut rest = pieces;
+        loop {
+            let done = rest.iter().take_while(|piece| piece.is_empty()).count();
+            rest = &mut rest[done..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let written = poll_fn(|context| self.poll_write(context, rest)).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut rest, written);
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match (self, pieces) {
+            (Self::Tcp(half), [piece]) => Pin::new(half).poll_write(context, piece),
+            (Self::Unix(half), [piece]) => Pin::new(half).poll_write(context, piece),
+            (Self::Tcp(half), _) => Pin::new(half).poll_write_vectored(context, pieces),
+            (Self::Unix(half), _) => Pin::new(half).poll_write_vectored(context, pieces),
+        }
+    }
+
+    /// Ends the sending direction, so that the other end sees the end of the data.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        poll_fn(|context| match self {
+            Self::Tcp(half) => Pin::new(half).poll_shutdown(context),
+            Self::Unix(half) => Pin::new(half).poll_shutdown(context),
+        })
+        .await
+    }
+}
+
+/// The shared listening socket, as one thread sees it.
+pub(super) struct Listener(TcpListener);
+
+impl Listener {
+    /// Must be called on a thread of the event loop.
+    pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(TcpListener::from_std(listener)?))
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let (stream, peer) = self.0.accept().await?;
+        Ok((Stream::tcp(stream)?, peer))
+    }
+}
+
+/// Reads and drops what the other end still sends after the last answer, so that the kernel does not throw the answer
+/// away with a reset. Bounded in time and bytes.
+pub(super) async fn linger(stream: &mut Stream, buffer: &mut BytesMut) {
+    const MOST: usize = 1 << 20;
+    let drain = async {
+        stream.writer.finish().await?;
+        let mut total = 0;
+        loop {
+            buffer.clear();
+            buffer.reserve(16 * 1024);
+            match stream.reader.fill(buffer).await? {
+                0 => return io::Result::Ok(()),
+                count => total += count,
+            }
+            if total > MOST {
+                return Ok(());
+            }
+        }
+    };
+    let mut timer = Timer::new();
+    // The peer is being left; how it takes that is of no interest.
+    let _ = timer.until(Instant::now() + Duration::from_secs(1), drain).await;
+    buffer.advance(buffer.len());
+}
+
+/// Counts something of one thread for as long as it lives.
+pub(super) struct Counted(Rc<std::cell::Cell<usize>>);
+
+impl Counted {
+    pub(super) fn new(count: &Rc<std::cell::Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

@@ -1,0 +1,415 @@
+//! Slots of one version, and the requests that wait for one.
+//!
+//! As long as nobody waits, a slot is taken and given back by one atomic operation on a replica's counter. Only a request
+//! that finds no slot takes the lock, joins the queue and looks once more. Whoever gives a slot back looks at the number of
+//! waiters afterwards. Both orders are sequentially consistent, so one of the two sees the other: no request waits while a
+//! slot is free. While somebody waits, newcomers join the queue, and slots go to the oldest.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serving::snapshot::VersionStats;
+
+use super::event_loop::oneshot;
+use super::replica::Replica;
+use crate::config::Upstream;
+
+/// Ready replicas of a version, and how much each takes.
+#[derive(Debug, Default)]
+pub(super) struct ReplicaSet {
+    /// `replica_max_concurrent_requests`.
+    pub(super) limit: u32,
+    pub(super) replicas: Vec<Arc<Replica>>,
+}
+
+impl ReplicaSet {
+    /// Takes a slot of the least loaded replica. Ties go to the first from `start` on.
+    fn take(&self, now: u64, start: usize, upstream: &Upstream) -> Option<Arc<Replica>> {
+        let count = self.replicas.len();
+        // Another thread may take the slot that was seen; each round means that one was taken, so this ends.
+        loop {
+            let mut best: Option<(u32, &Arc<Replica>)> = None;
+            for offset in 0..count {
+                let replica = &self.replicas[(start + offset) % count];
+                if let Some(load) = replica.open(self.limit, now)
+                    && best.is_none_or(|(least, _)| load < least)
+                {
+                    best = Some((load, replica));
+                    if load == 0 {
+                        break;
+                    }
+                }
+            }
+            let (_, replica) = best?;
+            if replica.take(self.limit, now, upstream) {
+                return Some(Arc::clone(replica));
+            }
+        }
+    }
+
+    /// No replica can be reached, as far as is known.
+    pub(super) fn down(&self) -> bool {
+        self.replicas.iter().all(|replica| replica.retry_at().is_some())
+    }
+
+    /// When the next failed replica may be probed, on the worker's clock.
+    pub(super) fn next_probe(&self) -> Option<u64> {
+        self.replicas.iter().filter_map(|replica| replica.retry_at()).min()
+    }
+}
+
+/// What the versions of one service share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Requests of the service that wait now.
+    pub(super) queued: AtomicUsize,
+    /// Counts the requests that ever waited: the age of each.
+    arrivals: AtomicU64,
+}
+
+/// Counters of one version.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    in_flight: AtomicU64,
+    latency_us: AtomicU64,
+}
+
+impl Counters {
+    /// Counts an answered request.
+    pub(super) fn answered(&self, status: u16, latency_us: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+
+        self.requests.fetch_add(1, Relaxed);
+        self.latency_us.fetch_add(latency_us, Relaxed);
+        if status >= 500 {
+            self.errors.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// As the supervisor gets them.
+    pub(super) fn read(&self) -> VersionStats {
+        VersionStats {
+            requests: self.requests.load(SeqCst),
+            errors: self.errors.load(SeqCst),
+            in_flight: self.in_flight.load(SeqCst),
+            latency_us_total: self.latency_us.load(SeqCst),
+        }
+    }
+}
+
+/// The entrance to a version's replicas. It outlives the tables.
+#[derive(Debug)]
+pub(super) struct Gate {
+    clock: super::Clock,
+    upstream: Upstream,
+    pub(super) service: Arc<Shared>,
+    pub(super) counters: Counters,
+    /// Number of `queue.waiters`.
+    waiting: AtomicUsize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    set: Arc<ReplicaSet>,
+    /// By age.
+    waiters: BTreeMap<u64, oneshot::Sender<Slot>>,
+    closed: bool,
+}
+
+/// Why a request cannot wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The service's queue is full.
+    Full,
+    /// The version is gone; look at the table again.
+    Gone,
+}
+
+impl Gate {
+    pub(super) fn new(clock: super::Clock, upstream: Upstream, service: Arc<Shared>) -> Self {
+        Self {
+            clock,
+            upstream,
+            service,
+            counters: Counters::default(),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::new(Queue::default()),
+        }
+    }
+
+    /// Takes a slot at once, unless others wait.
+    pub(super) fn try_take(self: &Arc<Self>, set: &ReplicaSet, start: usize) -> Option<Slot> {
+        if self.waiting.load(SeqCst) > 0 {
+            return None;
+        }
+        set.take(self.clock.now(), start, &self.upstream).map(|replica| Slot::new(self, replica, set.limit))
+    }
+
+    /// Joins the queue. A request that returns to it brings its age along.
+    pub(super) fn enqueue(self: &Arc<Self>, age: Option<u64>, most: usize) -> Result<Ticket, NoPlace> {
+        if self.service.queued.fetch_add(1, SeqCst) >= most && age.is_none() {
+            self.service.queued.fetch_sub(1, SeqCst);
+            return Err(NoPlace::Full);
+        }
+        let age = age.unwrap_or_else(|| self.service.arrivals.fetch_add(1, SeqCst));
+        let (sender, slot) = oneshot::channel();
+        let ticket = Ticket { gate: Arc::clone(self), age, slot };
+        let mut queue = self.lock();
+        if queue.closed {
+            drop(queue);
+            return Err(NoPlace::Gone);
+        }
+        queue.waiters.insert(age, sender);
+        self.waiting.store(queue.waiters.len(), SeqCst);
+        self.serve(queue);
+        Ok(ticket)
+    }
+
+    /// Hands free slots to waiting requests, oldest first.
+    pub(super) fn pump(self: &Arc<Self>) {
+        if self.waiting.load(SeqCst) > 0 {
+            self.serve(self.lock());
+        }
+    }
+
+    fn serve(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+        let mut spare: Option<Slot> = None;
+        while !queue.waiters.is_empty() {
+            let slot = match spare.take() {
+                Some(slot) => slot,
+                None => match queue.set.take(self.clock.now(), 0, &self.upstream) {
+                    Some(replica) => Slot::new(self, replica, queue.set.limit),
+                    None => break,
+                },
+            };
+            spare = self.hand(&mut queue, slot);
+        }
+        // Giving a slot back takes the lock again.
+        drop(queue);
+        drop(spare);
+    }
+
+    /// Gives a slot to the oldest waiter; it comes back if that one has just left.
+    fn hand(&self, queue: &mut Queue, slot: Slot) -> Option<Slot> {
+        let Some((_, waiter)) = queue.waiters.pop_first() else { return Some(slot) };
+        self.waiting.store(queue.waiters.len(), SeqCst);
+        waiter.send(slot).err()
+    }
+
+    /// Uses a slot that a replica has granted. False if nobody waits any more.
+    pub(super) fn granted(self: &Arc<Self>, replica: &Arc<Replica>, grant: &str) -> bool {
+        let mut queue = self.lock();
+        let limit = queue.set.limit;
+        let mut spare = None;
+        while !queue.waiters.is_empty() {
+            let slot = match spare.take() {
+                Some(slot) => slot,
+                None if replica.take_granted(limit) => {
+                    let mut slot = Slot::new(self, Arc::clone(replica), limit);
+                    slot.grant = Some(grant.to_owned());
+                    slot
+                }
+                None => return false,
+            };
+            spare = self.hand(&mut queue, slot);
+            if spare.is_none() {
+                return true;
+            }
+        }
+        drop(queue);
+        drop(spare);
+        false
+    }
+
+    /// Someone waits.
+    pub(super) fn awaited(&self) -> bool {
+        self.waiting.load(SeqCst) > 0
+    }
+
+    /// From now on these replicas take the version's requests.
+    pub(super) fn install(self: &Arc<Self>, set: Arc<ReplicaSet>) {
+        let mut queue = self.lock();
+        queue.set = set;
+        queue.closed = false;
+        self.serve(queue);
+    }
+
+    /// The version is gone: those who wait look at the table again.
+    pub(super) fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.set = Arc::default();
+        let waiters = std::mem::take(&mut queue.waiters);
+        self.waiting.store(0, SeqCst);
+        drop(queue);
+        drop(waiters);
+    }
+
+    /// The replicas in force.
+    pub(super) fn set(&self) -> Arc<ReplicaSet> {
+        Arc::clone(&self.lock().set)
+    }
+
+    pub(super) fn clock(&self) -> &super::Clock {
+        &self.clock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the queue, left by dropping it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    gate: Arc<Gate>,
+    pub(super) age: u64,
+    pub(super) slot: oneshot::Receiver<Slot>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.gate.service.queued.fetch_sub(1, SeqCst);
+        let mut queue = self.gate.lock();
+        if queue.waiters.remove(&self.age).is_some() {
+            self.gate.waiting.store(queue.waiters.len(), SeqCst);
+        }
+    }
+}
+
+/// The right to have one request on a replica, given back by dropping it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) gate: Arc<Gate>,
+    pub(super) replica: Arc<Replica>,
+    /// What the replica is told.
+    pub(super) limit: u32,
+    /// The replica's reservation, if it made one.
+    pub(super) grant: Option<String>,
+}
+
+impl Slot {
+    fn new(gate: &Arc<Gate>, replica: Arc<Replica>, limit: u32) -> Self {
+        gate.counters.in_flight.fetch_add(1, SeqCst);
+        Self { gate: Arc::clone(gate), replica, limit, grant: None }
+    }
+
+    /// The replica answered: it is well.
+    pub(super) fn succeeded(&self) {
+        if self.replica.succeeded() {
+            self.gate.pump();
+        }
+    }
+
+    /// The replica failed: leave it alone for a while.
+    pub(super) fn failed(&self) {
+        self.replica.failed(self.gate.clock.now(), &self.gate.upstream);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.gate.counters.in_flight.fetch_sub(1, SeqCst);
+        self.replica.release();
+        self.gate.pump();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use serving::snapshot::Address;
+
+    use super::*;
+
+    fn gate(replicas: u64, limit: u32) -> (Arc<Gate>, Arc<ReplicaSet>) {
+        let replicas =
+            (0..replicas).map(|key| Arc::new(Replica::new(key, key.to_string(), Address::Unix(String::new())))).collect();
+        let set = Arc::new(ReplicaSet { limit, replicas });
+        let gate = Arc::new(Gate::new(crate::route::Clock::new(), Upstream::default(), Arc::default()));
+        gate.install(Arc::clone(&set));
+        (gate, set)
+    }
+
+    #[test]
+    fn slots_go_to_the_least_loaded_replica_and_end_at_the_limit() {
+        let (gate, set) = gate(3, 2);
+        let slots: Vec<Slot> = (0..6).map(|_| gate.try_take(&set, 0).expect("a slot")).collect();
+        let keys: Vec<u64> = slots.iter().map(|slot| slot.replica.key).collect();
+        assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
+        assert!(gate.try_take(&set, 0).is_none());
+    }
+
+    #[test]
+    fn waiting_requests_get_slots_oldest_first_and_a_returning_one_keeps_its_age() {
+        let (gate, set) = gate(1, 1);
+        let running = gate.try_take(&set, 0).expect("a slot");
+        let mut first = gate.enqueue(None, 10).expect("a place");
+        let mut second = gate.enqueue(None, 10).expect("a place");
+        let third = gate.enqueue(None, 10).expect("a place");
+        assert!(gate.try_take(&set, 0).is_none(), "newcomers do not overtake");
+        drop(running);
+        let slot = first.slot.try_recv().expect("the oldest");
+        assert!(second.slot.try_recv().is_err());
+        let age = first.age;
+        drop(first);
+        let mut returned = gate.enqueue(Some(age), 10).expect("a place");
+        drop(slot);
+        let slot = returned.slot.try_recv().expect("still the oldest");
+        drop((second, third));
+        drop(slot);
+        assert!(gate.try_take(&set, 0).is_some(), "slots of those who left are not lost");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_a_closed_gate_sends_its_waiters_away() {
+        let (gate, set) = gate(1, 1);
+        let _running = gate.try_take(&set, 0).expect("a slot");
+        let mut ticket = gate.enqueue(None, 1).expect("a place");
+        assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Full));
+        gate.close();
+        assert!(ticket.slot.try_recv().is_err());
+        drop(ticket);
+        assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Gone));
+        assert_eq!(gate.service.queued.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn under_contention_no_slot_is_lost_and_the_limit_is_never_exceeded() {
+        let (gate, set) = gate(2, 2);
+        let running = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (gate, set, running) = (&gate, &set, &running);
+                scope.spawn(move || {
+                    for _ in 0..2_000 {
+                        let slot = gate.try_take(set, thread).unwrap_or_else(|| {
+                            let ticket = gate.enqueue(None, 100).expect("a place");
+                            take(ticket)
+                        });
+                        assert!(running.fetch_add(1, SeqCst) < 4);
+                        running.fetch_sub(1, SeqCst);
+                        drop(slot);
+                    }
+                });
+            }
+        });
+        assert_eq!(gate.counters.read().in_flight, 0);
+        assert_eq!(gate.service.queued.load(SeqCst), 0);
+    }
+
+    /// Waits for the ticket's slot without an event loop.
+    fn take(mut ticket: Ticket) -> Slot {
+        loop {
+            if let Ok(slot) = ticket.slot.try_recv() {
+                return slot;
+            }
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Asking a replica for its slots.
+//!
+//! A replica that refuses although this worker's count says that it has a slot is filled by someone else: another router,
+//! or requests of a worker that is gone. As long as requests wait for the version, one subscription for each such replica
+//! asks it for a slot; the replica grants freed slots to askers, oldest first. Meanwhile the worker takes no slot of it by
+//! its own count.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serving::wire;
+
+use super::download::read_head;
+use super::event_loop::{self, Either, Instant, Stream, Timer, race, sleep};
+use super::gate::{Gate, Slot};
+use super::pool::Upstream;
+use super::replica::Replica;
+use super::thread::Thread;
+use crate::config::ms;
+use crate::http1::request::Method;
+use crate::http1::{Framing, HeadLimits, encode};
+
+/// How long a question stands before it is asked anew.
+const QUESTION_MS: u64 = 30_000;
+/// How often it is looked whether anyone still waits.
+const LOOK_MS: u64 = 20;
+
+/// Opens a subscription to the slot's replica unless there is one. The slot is given back after the replica is marked, so
+/// that nobody runs into the same refusal.
+pub(super) fn start(thread: &Rc<Thread>, slot: Slot) {
+    if slot.replica.subscribe() {
+        let subscription = Subscription { gate: Arc::clone(&slot.gate), replica: Arc::clone(&slot.replica) };
+        event_loop::spawn(run(Rc::clone(thread), subscription, slot.limit));
+    }
+}
+
+/// An open subscription; its end makes the replica open to the worker's own count again.
+struct Subscription {
+    gate: Arc<Gate>,
+    replica: Arc<Replica>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.replica.unsubscribe();
+        self.gate.pump();
+    }
+}
+
+async fn run(thread: Rc<Thread>, subscription: Subscription, limit: u32) {
+    let Subscription { gate, replica } = &subscription;
+    let mut timer = Timer::new();
+    let Ok(Ok(stream)) = timer
+        .until(Instant::now() + ms(thread.config.upstream.connect_ms), Stream::connect(&replica.address))
+        .await
+    else {
+        replica.failed(thread.clock.now(), &thread.config.upstream);
+        return;
+    };
+    let mut upstream = Upstream::new(stream);
+    while gate.awaited() {
+        let answer = match race(ask(&thread, &mut upstream, limit), abandoned(gate)).await {
+            Either::First(answer) => answer,
+            // Closing the connection withdraws the question.
+            Either::Second(()) => return,
+        };
+        match answer {
+            Some(Answer { grant: Some(grant), again }) => {
+                if !gate.granted(replica, &grant) {
+                    replica.keep(grant);
+                    return;
+                }
+                if !again {
+                    return;
+                }
+            }
+            Some(Answer { grant: None, .. }) => {
+                replica.failed(thread.clock.now(), &thread.config.upstream);
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+/// A replica's answer to the question for a slot.
+struct Answer {
+    /// The reservation; none from a replica that drains.
+    grant: Option<String>,
+    /// The connection takes another question.
+    again: bool,
+}
+
+async fn ask(thread: &Thread, upstream: &mut Upstream, limit: u32) -> Option<Answer> {
+    let mut question = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n", wire::SLOT_PATH).into_bytes();
+    encode::number(&mut question, wire::LIMIT, u64::from(limit));
+    encode::number(&mut question, wire::DEADLINE, QUESTION_MS);
+    question.extend_from_slice(b"\r\n");
+    upstream.stream.writer.write(&question).await.ok()?;
+    let limits = HeadLimits { bytes: thread.config.limits.head_bytes, fields: thread.config.limits.headers };
+    let answer = read_head(&mut upstream.stream.reader, &mut upstream.buffer, limits, Method::Get, |response| {
+        (response.status >= 200).then(|| {
+            let grant = response.fields.iter().find(|field| field.name.eq_ignore_ascii_case(wire::GRANT));
+            let empty = matches!(response.framing, Framing::None | Framing::Sized(0));
+            Answer {
+                grant: grant
+                    .filter(|_| response.status == 200)
+                    .and_then(|grant| std::str::from_utf8(grant.value).ok())
+                    .map(str::to_owned),
+                again: response.keep_alive && empty,
+            }
+        })
+    });
+    answer.await.ok()
+}
+
+/// Resolves when nobody waits any more.
+async fn abandoned(gate: &Gate) {
+    while gate.awaited() {
+        sleep(ms(LOOK_MS)).await;
+    }
+}

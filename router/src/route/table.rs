@@ -1,0 +1,293 @@
+//! The routing table: one immutable value, built from a snapshot as a whole or not at all.
+//!
+//! What outlives a table (loads of replicas, queues, counters) lives in the [`Registry`], and tables point to it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serving::picker::Picker;
+use serving::service::{AuthMode, Kind};
+use serving::snapshot::{Address, Entry, ServiceStats, Snapshot};
+use serving::{traffic, wire};
+
+use super::Clock;
+use super::gate::{Gate, ReplicaSet, Shared};
+use super::replica::Replica;
+use crate::config::{Upstream, ms};
+
+/// SHA-256 of a key.
+pub(super) type Digest = [u8; 32];
+
+/// What every thread routes by.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    services: HashMap<Box<str>, Arc<Service>>,
+    /// Digests of every service's keys.
+    digests: HashSet<Digest>,
+    /// Keys of the replicas that are listed.
+    pub(super) replicas: HashSet<u64>,
+}
+
+/// A service in the table.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) name: Arc<str>,
+    pub(super) kind: Kind,
+    /// Accepted keys; `None` if everybody may score.
+    pub(super) keys: Option<Vec<Digest>>,
+    /// In the order of their names.
+    pub(super) versions: Vec<Arc<Version>>,
+    pub(super) split: Option<Split>,
+    /// Place of the service's state in each thread, below the largest number of services that there ever was at once.
+    pub(super) index: usize,
+}
+
+/// A traffic table in force.
+#[derive(Debug)]
+pub(super) struct Split {
+    pub(super) table: traffic::Table,
+    /// Differs between any two tables that were ever put in force.
+    pub(super) activation: u64,
+    /// For each share, in the order of names, the place in `versions`.
+    pub(super) versions: Vec<usize>,
+}
+
+/// A version in the table.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) name: String,
+    /// `azureml-model-deployment: <name>` with its line end.
+    pub(super) deployment: Vec<u8>,
+    /// `max_request_wait_time`.
+    pub(super) wait: Duration,
+    /// `scoring_timeout_ms`.
+    pub(super) timeout: Duration,
+    pub(super) gate: Arc<Gate>,
+    pub(super) set: Arc<ReplicaSet>,
+}
+
+/// Why a snapshot cannot be served. Nothing of it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the service {service} cannot be served: {reason}")]
+pub(super) struct TableError {
+    service: String,
+    reason: String,
+}
+
+impl Table {
+    pub(super) fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.get(name)
+    }
+
+    /// Some service has keys.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.digests.is_empty()
+    }
+
+    /// The key of this digest is accepted by some service.
+    pub(super) fn knows(&self, digest: &Digest) -> bool {
+        self.digests.contains(digest)
+    }
+}
+
+/// State that outlives the tables. Only the control thread has it.
+#[derive(Debug)]
+pub(super) struct Registry {
+    clock: Clock,
+    upstream: Upstream,
+    replicas: HashMap<(String, Address), Arc<Replica>>,
+    services: BTreeMap<String, Kept>,
+    free: Vec<usize>,
+    next_index: usize,
+    next_replica: u64,
+    next_activation: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    index: usize,
+    shared: Arc<Shared>,
+    gates: BTreeMap<String, Arc<Gate>>,
+    split: Option<(traffic::Table, u64)>,
+}
+
+impl Registry {
+    pub(super) fn new(clock: Clock, upstream: Upstream) -> Self {
+        Self {
+            clock,
+            upstream,
+            replicas: HashMap::new(),
+            services: BTreeMap::new(),
+            free: Vec::new(),
+            next_index: 0,
+            next_replica: 0,
+            next_activation: 0,
+        }
+    }
+
+    /// Builds the table of a snapshot. The state is touched only when all of it is good.
+    pub(super) fn build(&mut self, snapshot: &Snapshot) -> Result<Table, TableError> {
+        let mut keys = HashMap::new();
+        for (name, entry) in &snapshot.services {
+            let accepted =
+                check(name, entry).map_err(|reason| TableError { service: name.clone(), reason })?;
+            keys.insert(name, accepted);
+        }
+        let mut table = Table::default();
+        for (name, entry) in &snapshot.services {
+            let service = self.service(name, entry, keys.remove(name).flatten());
+            table.digests.extend(service.keys.iter().flatten());
+            table
+                .replicas
+                .extend(service.versions.iter().flat_map(|version| &version.set.replicas).map(|replica| replica.key));
+            table.services.insert(name.as_str().into(), Arc::new(service));
+        }
+        Ok(table)
+    }
+
+    /// Puts a table's replicas in force for those who wait, and forgets what it does not list. Called after every thread
+    /// can see the table.
+    pub(super) fn commit(&mut self, table: &Table) {
+        for (name, kept) in &mut self.services {
+            let service = table.service(name);
+            kept.gates.retain(|version, gate| {
+                let listed = service.and_then(|service| service.versions.iter().find(|known| known.name == *version));
+                match listed {
+                    Some(version) => gate.install(Arc::clone(&version.set)),
+                    None => gate.close(),
+                }
+                listed.is_some()
+            });
+        }
+        let free = &mut self.free;
+        self.services.retain(|name, kept| {
+            let listed = table.service(name).is_some();
+            if !listed {
+                free.push(kept.index);
+            }
+            listed
+        });
+        self.replicas.retain(|_, replica| table.replicas.contains(&replica.key));
+    }
+
+    /// Counters by service.
+    pub(super) fn stats(&self) -> BTreeMap<String, ServiceStats> {
+        use std::sync::atomic::Ordering::SeqCst;
+
+        let service = |kept: &Kept| ServiceStats {
+            queued: kept.shared.queued.load(SeqCst) as u64,
+            versions: kept.gates.iter().map(|(name, gate)| (name.clone(), gate.counters.read())).collect(),
+        };
+        self.services.iter().map(|(name, kept)| (name.clone(), service(kept))).collect()
+    }
+
+    fn service(&mut self, name: &str, entry: &Entry, keys: Option<Vec<Digest>>) -> Service {
+        if !self.services.contains_key(name) {
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.next_index += 1;
+                self.next_index - 1
+            });
+            let kept = Kept { index, shared: Arc::default(), gates: BTreeMap::new(), split: None };
+            self.services.insert(name.to_owned(), kept);
+        }
+        let sets: Vec<Arc<ReplicaSet>> = entry
+            .service
+            .versions
+            .iter()
+            .map(|(version, document)| {
+                let replicas = entry.replicas.get(version).into_iter().flatten();
+                Arc::new(ReplicaSet {
+                    limit: document.replica_max_concurrent_requests,
+                    replicas: replicas.map(|replica| self.replica(&replica.id, &replica.address)).collect(),
+                })
+            })
+            .collect();
+        let (clock, upstream) = (&self.clock, &self.upstream);
+        #[expect(clippy::expect_used, reason = "it was put there above")]
+        let kept = self.services.get_mut(name).expect("the service is kept");
+        let versions = entry.service.versions.iter().zip(sets).map(|((version, document), set)| {
+            let gate = kept.gates.entry(version.clone()).or_insert_with(|| {
+                Arc::new(Gate::new(clock.clone(), upstream.clone(), Arc::clone(&kept.shared)))
+            });
+            Arc::new(Version {
+                name: version.clone(),
+                deployment: format!("{}: {version}\r\n", wire::DEPLOYMENT).into_bytes(),
+                wait: ms(document.max_request_wait_time),
+                timeout: ms(document.scoring_timeout_ms),
+                gate: Arc::clone(gate),
+                set,
+            })
+        });
+        let versions: Vec<Arc<Version>> = versions.collect();
+        let split = entry.service.served.as_ref().map(|served| {
+            if kept.split.as_ref().is_none_or(|(table, _)| table != served) {
+                self.next_activation += 1;
+                kept.split = Some((served.clone(), self.next_activation));
+            }
+            let place = |name: &str| versions.iter().position(|version| version.name == name);
+            Split {
+                table: served.clone(),
+                activation: kept.split.as_ref().map_or(0, |(_, activation)| *activation),
+                versions: Picker::names(served).filter_map(place).collect(),
+            }
+        });
+        Service { name: name.into(), kind: entry.service.kind, keys, versions, split, index: kept.index }
+    }
+
+    fn replica(&mut self, id: &str, address: &Address) -> Arc<Replica> {
+        let next = &mut self.next_replica;
+        let replica = self.replicas.entry((id.to_owned(), address.clone())).or_insert_with(|| {
+            *next += 1;
+            Arc::new(Replica::new(*next, id.to_owned(), address.clone()))
+        });
+        Arc::clone(replica)
+    }
+}
+
+/// Whether an entry can be served; its keys' digests, `None` if it wants no key.
+fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, String> {
+    let service = &entry.service;
+    if service.name != name {
+        return Err(format!("its document names it {}", service.name));
+    }
+    for (version, document) in &service.versions {
+        if document.replica_max_concurrent_requests == 0 {
+            return Err(format!("its version {version} allows no request"));
+        }
+        if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("it has a version whose name cannot be a header's value".to_owned());
+        }
+    }
+    if let Some(version) = entry.replicas.keys().find(|version| !service.versions.contains_key(*version)) {
+        return Err(format!("it lists replicas of the version {version}, which it does not have"));
+    }
+    if let Some(served) = &service.served {
+        if Picker::for_table(served).is_none() {
+            return Err("the default of its traffic table has no share".to_owned());
+        }
+        if let Some(version) = Picker::names(served).find(|version| !service.versions.contains_key(*version)) {
+            return Err(format!("its traffic table names the version {version}, which it does not have"));
+        }
+    }
+    match (service.auth.mode, &entry.keys) {
+        (AuthMode::None, _) => Ok(None),
+        (AuthMode::Token, _) => Err("this router issues no tokens; use the mode `key`".to_owned()),
+        (AuthMode::Key, None) => Err("it wants keys, but the snapshot brings none".to_owned()),
+        (AuthMode::Key, Some(keys)) => {
+            let digests: Option<Vec<Digest>> = keys.accepted.iter().map(|digest| unhex(digest)).collect();
+            digests.filter(|digests| !digests.is_empty()).map(Some).ok_or_else(|| "its key digests are not SHA-256".into())
+        }
+    }
+}
+
+fn unhex(text: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, place) in digest.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(place..place + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}

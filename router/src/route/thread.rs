@@ -1,0 +1,143 @@
+//! What one thread of the data path has for itself.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serving::error::RouterError;
+use serving::picker::Picker;
+use serving::service::Kind;
+
+use super::access::AccessLog;
+use super::pool::Pool;
+use super::table::{Service, Table, Version};
+use super::{Clock, auth::Credential};
+use crate::config::Config;
+
+/// State of one thread. Shared between its tasks, never with another thread but for the table.
+pub(super) struct Thread {
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
+    table: Arc<ArcSwap<Table>>,
+    pub(super) pool: RefCell<Pool>,
+    pub(super) log: RefCell<AccessLog>,
+    /// By [`Service::index`]: the activation that the picker counts for, and the picker.
+    pickers: RefCell<Vec<Option<(u64, Picker)>>>,
+    time: RefCell<Texts>,
+    random: Cell<u128>,
+    rotation: Cell<usize>,
+    pub(super) stopping: Cell<bool>,
+    /// Open client connections.
+    pub(super) connections: Rc<Cell<usize>>,
+}
+
+/// The present second, as text.
+#[derive(Default)]
+struct Texts {
+    second: i64,
+    date: String,
+    stamp: String,
+}
+
+impl Thread {
+    pub(super) fn new(config: Arc<Config>, clock: Clock, table: Arc<ArcSwap<Table>>) -> std::io::Result<Self> {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+        Ok(Self {
+            log: RefCell::new(AccessLog::new(config.log.access)),
+            config,
+            clock,
+            table,
+            pool: RefCell::default(),
+            pickers: RefCell::default(),
+            time: RefCell::default(),
+            random: Cell::new(u128::from_ne_bytes(seed)),
+            rotation: Cell::new(0),
+            stopping: Cell::new(false),
+            connections: Rc::default(),
+        })
+    }
+
+    /// The table in force. Not to be held over a wait.
+    pub(super) fn table(&self) -> arc_swap::Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Finds the service of a path, if the caller may use it.
+    pub(super) fn service(&self, name: &str, kind: Kind, credential: &Credential) -> Result<Arc<Service>, RouterError> {
+        let table = self.table.load();
+        match table.service(name).filter(|service| service.kind == kind) {
+            Some(service) => credential.check(service).map(|()| Arc::clone(service)),
+            None => Err(credential.unknown(&table, name, kind == Kind::Endpoint)),
+        }
+    }
+
+    /// Picks the version of a request: the pinned one, or by weight.
+    pub(super) fn version(&self, service: &Service, pin: Option<&str>) -> Result<Arc<Version>, RouterError> {
+        if let Some(pin) = pin {
+            return service.versions.iter().find(|version| version.name == pin).cloned().ok_or_else(|| {
+                RouterError::VersionNotFound {
+                    service: service.name.to_string(),
+                    version: pin.to_owned(),
+                    versions: service.versions.iter().map(|version| version.name.clone()).collect(),
+                }
+            });
+        }
+        let none = || RouterError::NoReadyReplicas { service: service.name.to_string(), retry_after: 1 };
+        let split = service.split.as_ref().ok_or_else(none)?;
+        if let [only] = split.versions[..] {
+            return Ok(Arc::clone(&service.versions[only]));
+        }
+        let mut pickers = self.pickers.borrow_mut();
+        if pickers.len() <= service.index {
+            pickers.resize_with(service.index + 1, || None);
+        }
+        let place = &mut pickers[service.index];
+        if place.as_ref().is_none_or(|(activation, _)| *activation != split.activation) {
+            *place = Picker::for_table(&split.table).map(|picker| (split.activation, picker));
+        }
+        let (_, picker) = place.as_mut().ok_or_else(none)?;
+        let at = |share: usize| &service.versions[split.versions[share]];
+        // Without any ready version the request waits on the one that it falls to.
+        let share = picker.pick_ready(|share| !at(share).set.replicas.is_empty()).unwrap_or_else(|| picker.pick());
+        Ok(Arc::clone(at(share)))
+    }
+
+    /// Numbers that differ, for request ids: unique, not secret. PCG of 128 bits.
+    pub(super) fn random(&self) -> u128 {
+        const MULTIPLIER: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
+        let state = self.random.get().wrapping_mul(MULTIPLIER).wrapping_add(0x5851_f42d_4c95_7f2d_1405_7b7e_f767_814f);
+        self.random.set(state);
+        state ^ (state >> 64)
+    }
+
+    /// Where the search for the least loaded replica starts, so that equal ones take turns.
+    pub(super) fn rotate(&self) -> usize {
+        let turn = self.rotation.get().wrapping_add(1);
+        self.rotation.set(turn);
+        turn
+    }
+
+    /// Appends a `date` field with the present second.
+    pub(super) fn date(&self, out: &mut Vec<u8>) {
+        crate::http1::encode::field(out, b"date", self.now_text().date.as_bytes());
+    }
+
+    /// The present second in RFC 3339.
+    pub(super) fn stamp(&self) -> std::cell::Ref<'_, str> {
+        std::cell::Ref::map(self.now_text(), |texts| texts.stamp.as_str())
+    }
+
+    fn now_text(&self) -> std::cell::Ref<'_, Texts> {
+        let now = Timestamp::now();
+        if self.time.borrow().second != now.as_second() {
+            let mut time = self.time.borrow_mut();
+            time.second = now.as_second();
+            time.date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            time.stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        }
+        self.time.borrow()
+    }
+}
