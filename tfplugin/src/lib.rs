@@ -7,6 +7,8 @@
 //!
 //! `AUTHORING.md` beside this crate shows one of each.
 
+// Derived code names the crate from outside.
+#[cfg(test)]
 extern crate self as tfplugin;
 
 pub mod codec;
@@ -15,6 +17,7 @@ mod error;
 mod model;
 mod number;
 mod path;
+pub mod process;
 pub mod proto;
 mod provider;
 pub mod schema;
@@ -30,6 +33,7 @@ pub use model::derived;
 pub use model::{Attr, Empty, Field, Model, Timeouts, parse_duration};
 pub use number::{Number, NumberError};
 pub use path::{AttributePath, Step};
+pub use process::{Identity, Stop};
 pub use provider::{
     AnyDataSource, AnyEphemeralResource, AnyFunction, AnyResource, Arguments, Context, DataSource, EphemeralResource,
     Function, FunctionError, Interrupt, Opened, Parameter, Plan, PlanKind, Private, Provider, Resource, Signature,

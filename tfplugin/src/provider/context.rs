@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::private::Private;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::error::ValueError;
-use crate::model::{Field as _, Model};
+use crate::model::Model;
 use crate::path::AttributePath;
 use crate::value::Value;
 
