@@ -33,7 +33,7 @@ pub use model::derived;
 pub use model::{Attr, Empty, Field, Model, Timeouts, parse_duration};
 pub use number::{Number, NumberError};
 pub use path::{AttributePath, Step};
-pub use process::{Identity, Stop};
+pub use process::{Stop, serve};
 pub use provider::{
     AnyDataSource, AnyEphemeralResource, AnyFunction, AnyResource, Arguments, Context, DataSource, EphemeralResource,
     Function, FunctionError, Interrupt, Opened, Parameter, Plan, PlanKind, Private, Provider, Resource, Signature,
