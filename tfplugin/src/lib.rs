@@ -26,6 +26,8 @@ pub mod server;
 mod types;
 mod value;
 
+/// For implementing the traits with asynchronous methods.
+pub use async_trait::async_trait;
 pub use diagnostic::{Diagnostic, Diagnostics, OrDiagnostic, Severity};
 pub use error::ValueError;
 #[doc(hidden)]
