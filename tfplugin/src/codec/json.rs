@@ -19,7 +19,7 @@ pub fn from_json(bytes: &[u8], ty: &Type, lenient: bool) -> Result<Value, ValueE
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(raw: &'a RawValue, path: &AttributePath, what: &str) -> Result<T, ValueError> {
-    serde_json::from_str(raw.get()).map_err(|_| ValueError::new(path.clone(), format!("is not a {what}")))
+    serde_json::from_str(raw.get()).map_err(|_| ValueError::new(path.clone(), format!("is not {what}")))
 }
 
 fn read(raw: &RawValue, ty: &Type, lenient: bool, path: &AttributePath) -> Result<Value, ValueError> {
@@ -27,13 +27,13 @@ fn read(raw: &RawValue, ty: &Type, lenient: bool, path: &AttributePath) -> Resul
         return Ok(Value::Null);
     }
     let elements = |element: &Type, step: fn(usize) -> Step| -> Result<Vec<Value>, ValueError> {
-        let values: Vec<&RawValue> = parse(raw, path, "list")?;
+        let values: Vec<&RawValue> = parse(raw, path, "a list")?;
         let read = |(index, value)| read(value, element, lenient, &path.step(step(index)));
         values.into_iter().enumerate().map(read).collect()
     };
     match ty {
-        Type::Bool => parse(raw, path, "bool").map(Value::Bool),
-        Type::String => parse(raw, path, "string").map(Value::String),
+        Type::Bool => parse(raw, path, "a bool").map(Value::Bool),
+        Type::String => parse(raw, path, "a string").map(Value::String),
         Type::Number => {
             // Old states have numbers as text too.
             let text = raw.get().trim_matches('"');
@@ -42,7 +42,7 @@ fn read(raw: &RawValue, ty: &Type, lenient: bool, path: &AttributePath) -> Resul
                 .map_err(|error| ValueError::new(path.clone(), format!("is not a number: {error}")))
         }
         Type::Dynamic => {
-            let parts: BTreeMap<String, &RawValue> = parse(raw, path, "value with its type")?;
+            let parts: BTreeMap<String, &RawValue> = parse(raw, path, "a value with its type")?;
             let (Some(ty), Some(value)) = (parts.get("type"), parts.get("value")) else {
                 return Err(ValueError::new(path.clone(), "does not name its type"));
             };
@@ -53,7 +53,7 @@ fn read(raw: &RawValue, ty: &Type, lenient: bool, path: &AttributePath) -> Resul
         Type::List(element) => elements(element, Step::Index).map(Value::List),
         Type::Set(element) => elements(element, |_| Step::Element).map(Value::Set),
         Type::Tuple(types) => {
-            let values: Vec<&RawValue> = parse(raw, path, "list")?;
+            let values: Vec<&RawValue> = parse(raw, path, "a list")?;
             if values.len() != types.len() {
                 return Err(ValueError::new(path.clone(), format!("does not have {} elements", types.len())));
             }
@@ -61,7 +61,7 @@ fn read(raw: &RawValue, ty: &Type, lenient: bool, path: &AttributePath) -> Resul
             values.into_iter().zip(types).enumerate().map(read).collect::<Result<_, _>>().map(Value::Tuple)
         }
         Type::Map(element) => {
-            let values: BTreeMap<String, &RawValue> = parse(raw, path, "map")?;
+            let values: BTreeMap<String, &RawValue> = parse(raw, path, "a map")?;
             let read = |(key, value)| {
                 let value = read(value, element, lenient, &path.key(&key))?;
                 Ok((key, value))
@@ -69,7 +69,7 @@ fn read(raw: &RawValue, ty: &Type, lenient: bool, path: &AttributePath) -> Resul
             values.into_iter().map(read).collect::<Result<_, _>>().map(Value::Map)
         }
         Type::Object(types) => {
-            let values: BTreeMap<String, &RawValue> = parse(raw, path, "object")?;
+            let values: BTreeMap<String, &RawValue> = parse(raw, path, "an object")?;
             if let Some(name) = values.keys().find(|name| !lenient && !types.contains_key(*name)) {
                 return Err(ValueError::new(path.child(name), "is not an attribute of this object"));
             }

@@ -33,9 +33,31 @@ pub(super) fn check(schema: &Schema, config: &Value, write_only: bool, diagnosti
             diagnostics.push(Diagnostic::warning("Deprecated argument", message.clone()).at(path.clone()));
         }
         if !value.is_unknown() {
+            let mut found = Diagnostics::new();
             for validator in &attribute.validators {
-                validator.validate(value, path, diagnostics);
+                validator.validate(value, path, &mut found);
+            }
+            if attribute.sensitive || attribute.write_only {
+                diagnostics.append(found.into_iter().map(|found| mask(found, value)).collect::<Diagnostics>());
+            } else {
+                diagnostics.append(found);
             }
         }
     });
+}
+
+/// Takes a secret out of a message about it, which may quote it.
+fn mask(mut diagnostic: Diagnostic, secret: &Value) -> Diagnostic {
+    const MASK: &str = "(sensitive value)";
+    match secret {
+        Value::String(text) if !text.is_empty() => {
+            diagnostic.summary = diagnostic.summary.replace(text, MASK);
+            diagnostic.detail = diagnostic.detail.replace(text, MASK);
+        }
+        Value::Number(number) => diagnostic.detail = diagnostic.detail.replace(&number.to_string(), MASK),
+        Value::Map(values) | Value::Object(values) => return values.values().fold(diagnostic, mask),
+        Value::List(values) | Value::Set(values) | Value::Tuple(values) => return values.iter().fold(diagnostic, mask),
+        _ => {}
+    }
+    diagnostic
 }

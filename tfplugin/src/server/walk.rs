@@ -70,11 +70,11 @@ fn nested(
         }
         (Nesting::Set, Value::Set(elements)) => {
             for planned in elements {
-                let find = |value: &Value, fits: &dyn Fn(&Value) -> bool| {
-                    value.as_elements().and_then(|values| values.iter().find(|value| fits(value))).cloned()
-                };
-                let config = find(config, &|value| agrees(value, planned)).unwrap_or_default();
-                let prior = find(prior, &|value| value == planned).unwrap_or_default();
+                let of = |value: &Value| value.as_elements().unwrap_or_default().to_vec();
+                // Of several that agree, the one that says most: what it leaves out is left out by the user indeed.
+                let config = of(config).into_iter().filter(|value| agrees(value, planned)).max_by_key(says);
+                let config = config.unwrap_or_default();
+                let prior = of(prior).into_iter().find(|value| value == planned).unwrap_or_default();
                 object(attributes, &path.step(Step::Element), &config, &prior, planned, visit);
             }
         }
@@ -96,5 +96,15 @@ fn agrees(config: &Value, planned: &Value) -> bool {
             config.iter().all(|(name, config)| planned.get(name).is_some_and(|planned| agrees(config, planned)))
         }
         (config, planned) => config == planned,
+    }
+}
+
+/// How many values a configuration sets.
+fn says(config: &Value) -> usize {
+    match config {
+        Value::Null => 0,
+        Value::Object(values) | Value::Map(values) => values.values().map(says).sum(),
+        Value::List(values) | Value::Set(values) | Value::Tuple(values) => 1 + values.iter().map(says).sum::<usize>(),
+        _ => 1,
     }
 }
