@@ -83,13 +83,18 @@ lint: ## Checks formatting, lints, licences and advisories, and the rendered doc
 	@$(CARGO) clippy --release --workspace --all-targets --all-features --quiet -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
 	@$(CARGO) deny --all-features --log-level error check
+	@$(CARGO) run --release --quiet --package xtask -- schemas --check
 	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
 
 .PHONY: test
 test: build lint ## Runs everything that there is to test
-	@$(CARGO) test --release --workspace
+	@$(CARGO) test --release --workspace --exclude acceptance-local
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
+
+.PHONY: acceptance
+acceptance: build ## Runs the real terraform against the local compute
+	@$(CARGO) test --release --package acceptance-local
 
 .PHONY: clean
 clean: ## Removes everything that was built
