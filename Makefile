@@ -78,13 +78,17 @@ quickstart-destroy: ## Destroys what the quickstart made
 	@rm -rf $(quickstart)/.terraform $(quickstart)/.terraform.lock.hcl $(quickstart)/terraform.tfstate* $(quickstart)/model
 
 .PHONY: lint
-lint: ## Checks formatting, lints, licences and advisories, and the rendered documentation
+lint: ## Checks formatting, lints, licences, and the published schemas
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release --workspace --all-targets --all-features --quiet -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
-	@$(CARGO) deny --all-features --log-level error check
+	@$(CARGO) deny --all-features --log-level error check bans licenses sources
 	@$(CARGO) run --release --quiet --package xtask -- schemas --check
 	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
+
+.PHONY: audit
+audit: ## Compares the dependencies with the RustSec advisory database, which it fetches
+	@$(CARGO) deny --all-features check advisories
 
 .PHONY: test
 test: build lint ## Runs everything that there is to test
