@@ -1,5 +1,9 @@
 //! `azureml-fe`: the router in front of the scorers, and the supervisor of the local compute.
 
+pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod http1;
+pub mod inherit;
 pub mod route;
+pub mod supervise;

@@ -1,0 +1,154 @@
+//! `azureml-fe service logs`: the log files of a service's replicas as one stream.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serving::layout;
+
+use super::service::{document, status};
+use super::{Compute, Failure};
+
+/// How often a followed log is looked at.
+const POLL: Duration = Duration::from_millis(250);
+/// How much of the end of each file is read for its last lines.
+const TAIL_BYTES: u64 = 4 << 20;
+
+/// Arguments of `service logs`.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) compute: Compute,
+    /// Name of the service.
+    name: String,
+    /// Only this version.
+    #[arg(long)]
+    version: Option<String>,
+    /// Only this replica, by its id.
+    #[arg(long)]
+    replica: Option<String>,
+    /// Lines of each replica that are printed at first.
+    #[arg(long, default_value_t = 100)]
+    lines: usize,
+    /// Go on with what is written from now on, also by replicas that start later.
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// A log file, and how far it was printed.
+struct Source {
+    id: String,
+    path: PathBuf,
+    offset: u64,
+    written: SystemTime,
+}
+
+/// Prints the logs. The files are the same with and without a supervisor.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let mut sources = find(args)?;
+    if sources.is_empty() {
+        explain(args)?;
+    }
+    // Log lines carry no common time, so replicas follow each other; the one that wrote last comes last.
+    sources.sort_by_key(|source| source.written);
+    let mut out = io::stdout().lock();
+    for source in &mut sources {
+        let lines = read(source, TAIL_BYTES)?;
+        for line in &lines[lines.len().saturating_sub(args.lines)..] {
+            writeln!(out, "{} | {line}", source.id)?;
+        }
+    }
+    out.flush()?;
+    if status()?.is_none() {
+        let _ = writeln!(io::stderr(), "azureml-fe: no supervisor runs for this compute; these are its log files");
+    }
+    let mut known: BTreeMap<PathBuf, Source> =
+        sources.into_iter().map(|source| (source.path.clone(), source)).collect();
+    while args.follow {
+        std::thread::sleep(POLL);
+        for found in find(args)? {
+            let source = known.entry(found.path.clone()).or_insert(found);
+            for line in read(source, u64::MAX)? {
+                writeln!(out, "{} | {line}", source.id)?;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// An empty result has a reason.
+fn explain(args: &Args) -> Result<(), Failure> {
+    // Logs of a removed service are still worth reading; without any, the service should at least exist.
+    let service = document(&args.name)?;
+    if let Some(version) = args.version.as_ref().filter(|version| !service.versions.contains_key(*version)) {
+        let known: Vec<&str> = service.versions.keys().map(String::as_str).collect();
+        return Err(Failure::unknown(format!(
+            "the service `{}` has no version `{version}`; versions: {}",
+            args.name,
+            known.join(", ")
+        )));
+    }
+    if let Some(replica) = &args.replica {
+        return Err(Failure::unknown(format!(
+            "there is no log of a replica `{replica}`; `azureml-fe service show {}` lists the replicas",
+            args.name
+        )));
+    }
+    Ok(())
+}
+
+fn find(args: &Args) -> Result<Vec<Source>, Failure> {
+    let folder = Path::new(layout::LOGS).join(Path::new(&args.name).file_name().unwrap_or_default());
+    let mut sources = Vec::new();
+    for version in children(&folder)? {
+        if args.version.as_ref().is_some_and(|only| version.file_name() != Some(only.as_ref())) {
+            continue;
+        }
+        for path in children(&version)? {
+            let Some(id) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")) else { continue };
+            if args.replica.as_ref().is_none_or(|only| only == id) {
+                let written =
+                    path.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+                sources.push(Source { id: id.to_owned(), path: path.clone(), offset: 0, written });
+            }
+        }
+    }
+    Ok(sources)
+}
+
+fn children(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(Failure::failed(format!("{} cannot be read: {error}", folder.display()))),
+    }
+}
+
+/// The complete lines after what was printed, of at most the last `most` bytes.
+fn read(source: &mut Source, most: u64) -> Result<Vec<String>, Failure> {
+    let file = match File::open(&source.path) {
+        Ok(file) => file,
+        // Removed meanwhile, with its replica.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::failed(format!("{} cannot be read: {error}", source.path.display()))),
+    };
+    let length = file.metadata()?.len();
+    if length < source.offset {
+        // It was rotated.
+        source.offset = 0;
+    }
+    source.offset = source.offset.max(length.saturating_sub(most));
+    let mut reader = BufReader::new(file);
+    reader.seek(SeekFrom::Start(source.offset))?;
+    let mut lines = Vec::new();
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 && line.last() == Some(&b'\n') {
+        source.offset += line.len() as u64;
+        lines.push(String::from_utf8_lossy(&line[..line.len() - 1]).into_owned());
+        line.clear();
+    }
+    Ok(lines)
+}
