@@ -123,7 +123,7 @@ impl Load {
                         match answer {
                             Ok(answer) if answer.status == 200 => *tally.answers.entry(answer.body).or_default() += 1,
                             Ok(answer) => {
-                                *tally.failures.entry(format!("{} {}", answer.status, answer.body)).or_default() += 1
+                                *tally.failures.entry(format!("{} {}", answer.status, answer.body)).or_default() += 1;
                             }
                             Err(error) => *tally.failures.entry(error).or_default() += 1,
                         }
