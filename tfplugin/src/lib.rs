@@ -7,8 +7,8 @@
 //!
 //! `AUTHORING.md` beside this crate shows one of each.
 
-// Derived code names the crate from outside.
 #[cfg(test)]
+#[allow(unused_extern_crates, reason = "derived code names the crate as its users see it")]
 extern crate self as tfplugin;
 
 pub mod codec;
@@ -23,6 +23,8 @@ mod provider;
 pub mod schema;
 mod schemas;
 pub mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod types;
 mod value;
 

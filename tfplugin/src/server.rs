@@ -70,6 +70,11 @@ impl<P: Provider> fmt::Debug for ProviderServer<P> {
 impl<P: Provider> ProviderServer<P> {
     /// Asks the provider for everything that it offers.
     pub fn new(provider: P) -> Self {
+        Self::with_stop(provider, Stop::new())
+    }
+
+    /// The same with a handle made elsewhere, as [`crate::process::serve`] does.
+    pub fn with_stop(provider: P, stop: Stop) -> Self {
         let schema = provider.schema();
         let mut problems = Vec::new();
         note("the provider block", &schema, P::Config::FIELDS, &mut problems);
@@ -110,7 +115,7 @@ impl<P: Provider> ProviderServer<P> {
                 ephemeral_resources,
                 functions,
                 data: RwLock::new(None),
-                stop: Stop::new(),
+                stop,
                 problems,
             }),
         }
@@ -167,7 +172,9 @@ fn find<'a, T: ?Sized>(
     kinds.get(name).ok_or_else(|| {
         Diagnostics::error(
             format!("Unknown {what} {name}"),
-            format!("This release of the provider has no {what} of this name. Check the name and the provider's version."),
+            format!(
+                "This release of the provider has no {what} of this name. Check the name and the provider's version."
+            ),
         )
     })
 }

@@ -69,3 +69,28 @@ fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(input: &str) -> String {
+        expand(&syn::parse_str(input).unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_struct_becomes_a_model_with_the_names_of_its_attributes() {
+        let input = syn::parse_str(r#"struct A { r#type: u8, #[model(name = "match")] pattern: u8 }"#).unwrap();
+        let code = expand(&input).unwrap().to_string();
+        assert!(code.contains(r#"& ["type" , "match"]"#), "{code}");
+    }
+
+    #[test]
+    fn what_cannot_be_a_model_is_refused_with_a_reason() {
+        assert_eq!(error("enum A { B }"), "only a struct can be a model");
+        assert_eq!(error("struct A(u8);"), "a model needs named fields, one for each attribute");
+        assert_eq!(error("struct A<T> { a: T }"), "a model cannot be generic");
+        assert_eq!(error("struct A { #[model(skip)] a: u8 }"), "the only option is `name = \"...\"`");
+        assert_eq!(error(r#"struct A { a: u8, #[model(name = "a")] b: u8 }"#), "a second field for the attribute `a`");
+    }
+}

@@ -8,12 +8,7 @@ use crate::value::Value;
 
 /// Makes a plan of what Terraform proposes: defaults, unknown computed values, plan modifiers. Returns the plan and the
 /// attributes because of which the object must be replaced.
-pub(super) fn plan(
-    schema: &Schema,
-    config: &Value,
-    prior: &Value,
-    mut planned: Value,
-) -> (Value, Vec<AttributePath>) {
+pub(super) fn plan(schema: &Schema, config: &Value, prior: &Value, mut planned: Value) -> (Value, Vec<AttributePath>) {
     if planned.is_null() {
         return (planned, Vec::new());
     }

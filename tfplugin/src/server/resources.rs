@@ -72,7 +72,8 @@ impl<P: Provider> Inner<P> {
                 let Some(upgrader) = upgraders.iter().find(|upgrader| upgrader.from == version) else {
                     return Err(unreadable(format!("and there is no way from version {version} on.")));
                 };
-                json = guard_blocking(|| (upgrader.upgrade)(json).map_err(|error| unreadable(format!("and: {error}"))))?;
+                json =
+                    guard_blocking(|| (upgrader.upgrade)(json).map_err(|error| unreadable(format!("and: {error}"))))?;
             }
             from_json(json.to_string().as_bytes(), &kind.ty, true)?
         };
@@ -120,8 +121,7 @@ impl<P: Provider> Inner<P> {
         let proposed = decode(request.proposed_new_state.as_ref(), &kind.ty)?;
         let config = decode(request.config.as_ref(), &kind.ty)?;
         let destroys = proposed.is_null();
-        let (planned, requires_replace) =
-            guard_blocking(|| Ok(plan::plan(&kind.schema, &config, &prior, proposed)))?;
+        let (planned, requires_replace) = guard_blocking(|| Ok(plan::plan(&kind.schema, &config, &prior, proposed)))?;
         let limits = [&config, &prior];
         let mut context = self.context("plan", &kind.schema, &limits, config.clone(), &request.prior_private)?;
         let mut values = PlanValues { config, prior, planned, requires_replace };

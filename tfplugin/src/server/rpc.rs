@@ -12,11 +12,7 @@ use crate::provider::Provider;
 type Answer<T> = Result<Response<T>, Status>;
 
 const fn capabilities() -> ServerCapabilities {
-    ServerCapabilities {
-        plan_destroy: true,
-        get_provider_schema_optional: true,
-        move_resource_state: false,
-    }
+    ServerCapabilities { plan_destroy: true, get_provider_schema_optional: true, move_resource_state: false }
 }
 
 fn schemas<T: ?Sized>(
@@ -41,20 +37,13 @@ macro_rules! answer {
 
 #[tonic::async_trait]
 impl<P: Provider> Service for ProviderServer<P> {
-    async fn get_metadata(
-        &self,
-        _: Request<proto::get_metadata::Request>,
-    ) -> Answer<proto::get_metadata::Response> {
+    async fn get_metadata(&self, _: Request<proto::get_metadata::Request>) -> Answer<proto::get_metadata::Response> {
         use proto::get_metadata as metadata;
         let inner = &self.inner;
         let name = |name: &&'static str| String::from(*name);
         Ok(Response::new(metadata::Response {
             server_capabilities: Some(capabilities()),
-            resources: inner
-                .resources
-                .keys()
-                .map(|key| metadata::ResourceMetadata { type_name: name(key) })
-                .collect(),
+            resources: inner.resources.keys().map(|key| metadata::ResourceMetadata { type_name: name(key) }).collect(),
             data_sources: inner
                 .data_sources
                 .keys()
@@ -75,7 +64,8 @@ impl<P: Provider> Service for ProviderServer<P> {
         _: Request<proto::get_provider_schema::Request>,
     ) -> Answer<proto::get_provider_schema::Response> {
         let inner = &self.inner;
-        let diagnostics: Diagnostics = inner.problems.iter().map(|problem| Diagnostic::bug(format!("{problem}."))).collect();
+        let diagnostics: Diagnostics =
+            inner.problems.iter().map(|problem| Diagnostic::bug(format!("{problem}."))).collect();
         Ok(Response::new(proto::get_provider_schema::Response {
             provider: Some(inner.schema.to_proto()),
             resource_schemas: schemas(&inner.resources),
@@ -105,10 +95,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         Ok(Response::new(proto::configure_provider::Response { diagnostics }))
     }
 
-    async fn stop_provider(
-        &self,
-        _: Request<proto::stop_provider::Request>,
-    ) -> Answer<proto::stop_provider::Response> {
+    async fn stop_provider(&self, _: Request<proto::stop_provider::Request>) -> Answer<proto::stop_provider::Response> {
         tracing::info!("Terraform asks running operations to end.");
         self.inner.stop.stop();
         Ok(Response::new(proto::stop_provider::Response::default()))
@@ -127,13 +114,10 @@ impl<P: Provider> Service for ProviderServer<P> {
         request: Request<proto::upgrade_resource_state::Request>,
     ) -> Answer<proto::upgrade_resource_state::Response> {
         Ok(Response::new(match self.inner.upgrade_state(request.get_ref()) {
-            Ok(state) => {
-                proto::upgrade_resource_state::Response { upgraded_state: Some(state), ..Default::default() }
+            Ok(state) => proto::upgrade_resource_state::Response { upgraded_state: Some(state), ..Default::default() },
+            Err(errors) => {
+                proto::upgrade_resource_state::Response { diagnostics: errors.to_proto(), ..Default::default() }
             }
-            Err(errors) => proto::upgrade_resource_state::Response {
-                diagnostics: errors.to_proto(),
-                ..Default::default()
-            },
         }))
     }
 
@@ -209,10 +193,7 @@ impl<P: Provider> Service for ProviderServer<P> {
             "The provider cannot make a state of this resource from that of another. Remove the `moved` block, and \
              import the object instead.",
         );
-        Ok(Response::new(proto::move_resource_state::Response {
-            diagnostics: errors.to_proto(),
-            ..Default::default()
-        }))
+        Ok(Response::new(proto::move_resource_state::Response { diagnostics: errors.to_proto(), ..Default::default() }))
     }
 
     async fn validate_data_resource_config(
@@ -260,11 +241,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         let request = request.into_inner();
         let (name, private) = (request.type_name.clone(), request.private.clone());
         answer!("RenewEphemeralResource", name, self.inner.renew_ephemeral(request), |errors| {
-            proto::renew_ephemeral_resource::Response {
-                diagnostics: errors.to_proto(),
-                private,
-                ..Default::default()
-            }
+            proto::renew_ephemeral_resource::Response { diagnostics: errors.to_proto(), private, ..Default::default() }
         })
     }
 
@@ -279,10 +256,7 @@ impl<P: Provider> Service for ProviderServer<P> {
         Ok(Response::new(proto::close_ephemeral_resource::Response { diagnostics }))
     }
 
-    async fn get_functions(
-        &self,
-        _: Request<proto::get_functions::Request>,
-    ) -> Answer<proto::get_functions::Response> {
+    async fn get_functions(&self, _: Request<proto::get_functions::Request>) -> Answer<proto::get_functions::Response> {
         Ok(Response::new(proto::get_functions::Response {
             functions: self.function_signatures(),
             ..Default::default()
