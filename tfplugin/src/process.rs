@@ -29,6 +29,8 @@ use arguments::Mode;
 pub use environment::{Environment, MAGIC_COOKIE};
 pub use handshake::{Address, Handshake, HandshakeError, PROTOCOL_VERSION};
 pub use listener::{ListenError, Network};
+#[cfg(feature = "testing")]
+pub(crate) use listener::Connection;
 use server::Plugin;
 use signals::Starter;
 pub use stop::{CancellationToken as StopToken, Stop};
@@ -91,12 +93,12 @@ pub enum ServeError {
 pub fn serve<P: crate::Provider>(provider: P, version: &str) -> ExitCode {
     let provider = ProviderServer::new(provider);
     let stop = provider.stop();
-    serve_service(Identity { address: P::ADDRESS, version }, provider, stop)
+    serve_service(Identity { address: P::ADDRESS, version }, provider, &stop)
 }
 
 /// Serves any implementation of the protocol. `stop` is the handle that the implementation's `StopProvider` uses; the
 /// process uses it when it is told to end by a signal or by the death of its host.
-pub fn serve_service<P: Service>(identity: Identity<'_>, provider: P, stop: Stop) -> ExitCode {
+pub fn serve_service<P: Service>(identity: Identity<'_>, provider: P, stop: &Stop) -> ExitCode {
     let environment = Environment::from_process();
     let name = identity.name();
     let starter = match arguments::parse(std::env::args().skip(1)) {
@@ -117,7 +119,7 @@ pub fn serve_service<P: Service>(identity: Identity<'_>, provider: P, stop: Stop
     }
     logging::install(&format!("provider.{name}"), logging::level(&environment, name));
     panic::install(panic::Unguarded::Abort);
-    match run(identity, starter, &environment, provider, &stop) {
+    match run(identity, starter, &environment, provider, stop) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }
