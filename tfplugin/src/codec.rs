@@ -1,4 +1,4 @@
-//! The two encodings of values: MessagePack, which the wire uses, and JSON, in which state files are written.
+//! The two encodings of values: `MessagePack`, which the wire uses, and JSON, in which state files are written.
 
 mod json;
 mod msgpack;

@@ -139,6 +139,7 @@ impl Schema {
 
     /// What is wrong with the schema itself, or between it and a model's fields; for the provider's own tests, and
     /// reported to Terraform too.
+    #[must_use]
     pub fn problems(&self, fields: &[&str]) -> Vec<String> {
         let names: Vec<_> =
             self.attributes.iter().map(|(name, _)| name).chain(self.blocks.iter().map(|(name, _)| name)).collect();

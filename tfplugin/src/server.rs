@@ -28,7 +28,7 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// The time limit of an operation for which neither the user nor the schema sets one.
-const DEFAULT_LIMIT: Duration = Duration::from_secs(20 * 60);
+const DEFAULT_LIMIT: Duration = Duration::from_mins(20);
 
 /// A [`Provider`] as the service that Terraform calls. Clones are the same server.
 pub struct ProviderServer<P: Provider> {
@@ -70,11 +70,6 @@ impl<P: Provider> fmt::Debug for ProviderServer<P> {
 impl<P: Provider> ProviderServer<P> {
     /// Asks the provider for everything that it offers.
     pub fn new(provider: P) -> Self {
-        Self::with_stop(provider, Stop::new())
-    }
-
-    /// The same with a handle made elsewhere, as [`crate::process::serve`] does.
-    pub fn with_stop(provider: P, stop: Stop) -> Self {
         let schema = provider.schema();
         let mut problems = Vec::new();
         note("the provider block", &schema, P::Config::FIELDS, &mut problems);
@@ -115,7 +110,7 @@ impl<P: Provider> ProviderServer<P> {
                 ephemeral_resources,
                 functions,
                 data: RwLock::new(None),
-                stop,
+                stop: Stop::new(),
                 problems,
             }),
         }

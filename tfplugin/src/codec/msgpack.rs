@@ -1,4 +1,4 @@
-//! MessagePack as Terraform writes it: numbers as integer, float or decimal text; unknown values as extensions.
+//! `MessagePack` as Terraform writes it: numbers as integer, float or decimal text; unknown values as extensions.
 
 use std::collections::BTreeMap;
 
@@ -276,7 +276,7 @@ fn write(out: &mut Vec<u8>, value: &Value, ty: &Type) -> Written {
             write(out, value, &ty)?;
         }
         (Value::Bool(value), _) => {
-            encode::write_bool(out, *value).map_err(encode::ValueWriteError::InvalidMarkerWrite)?
+            encode::write_bool(out, *value).map_err(encode::ValueWriteError::InvalidMarkerWrite)?;
         }
         (Value::Number(number), _) => write_number(out, number)?,
         (Value::String(text), _) => encode::write_str(out, text)?,

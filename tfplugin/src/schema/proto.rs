@@ -19,7 +19,7 @@ fn attribute_to_proto(name: &str, attribute: &Attribute) -> wire::Attribute {
                 Nesting::Set => wire::object::NestingMode::Set,
                 Nesting::Map => wire::object::NestingMode::Map,
             };
-            let object = wire::Object { attributes: attributes(inner), nesting: nesting.into(), ..Default::default() };
+            let object = wire::Object { attributes: attributes(inner), nesting: nesting.into() };
             (bytes::Bytes::new(), Some(object))
         }
     };
@@ -70,7 +70,6 @@ impl Schema {
                 description_kind: StringKind::Markdown.into(),
                 deprecated: self.deprecation.is_some(),
                 deprecation_message: self.deprecation.clone().unwrap_or_default(),
-                ..Default::default()
             }),
         }
     }

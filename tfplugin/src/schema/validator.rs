@@ -121,7 +121,9 @@ impl<V: Validator> Validator for Each<V> {
                 values.iter().enumerate().for_each(|(index, value)| apply(value, &path.index(index)));
             }
             Value::Set(values) => {
-                values.iter().for_each(|value| apply(value, &path.step(crate::path::Step::Element)));
+                for value in values {
+                    apply(value, &path.step(crate::path::Step::Element));
+                }
             }
             Value::Map(values) => values.iter().for_each(|(key, value)| apply(value, &path.key(key))),
             _ => {}

@@ -191,7 +191,6 @@ impl<P: Provider> Inner<P> {
                         type_name: request.type_name,
                         state,
                         private: context.private.to_wire(),
-                        ..Default::default()
                     });
                 }
             }
