@@ -1,6 +1,13 @@
 //! `terraform-provider-azureml`: the parts of the provider.
 
 pub mod cluster;
+pub mod data_sources;
+pub mod diagnostics;
 pub mod environment;
+pub mod ephemeral;
+pub mod functions;
+pub mod provider;
+pub mod resources;
+pub mod schema;
 pub mod user_cache;
 pub mod workspace;

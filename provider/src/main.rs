@@ -1,3 +1,9 @@
-//! The provider's program.
+//! The provider's program: flags, then serve.
 
-fn main() {}
+use std::process::ExitCode;
+
+use terraform_provider_azureml::provider::AzureMl;
+
+fn main() -> ExitCode {
+    tfplugin::serve(AzureMl, env!("CARGO_PKG_VERSION"))
+}

@@ -94,7 +94,10 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         let body = body.unwrap_or_default();
         let kind = if path == "/" { "text/html" } else { "application/octet-stream" };
         let length = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nCache-Control: no-store\r\n\r\n")?;
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nCache-Control: no-store\r\n\r\n"
+        )?;
         if method != "HEAD" {
             stream.write_all(&body)?;
         }

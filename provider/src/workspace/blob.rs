@@ -223,7 +223,19 @@ impl Catalogue {
         for path in &unnamed {
             self.remove_file(path).await?;
         }
+        self.remove_halves();
         Ok(unnamed.len())
+    }
+
+    /// Removes what killed writers left half-written: a store of files keeps it beside its place as `<name>#<n>`, and
+    /// does not list it.
+    fn remove_halves(&self) {
+        let Some(root) = self.directory() else { return };
+        let folders = std::fs::read_dir(root.join("blobs").join("sha256")).into_iter().flatten().flatten();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        for file in files.filter(|file| file.file_name().to_string_lossy().contains('#')) {
+            let _ = std::fs::remove_file(file.path());
+        }
     }
 
     /// [`Catalogue::sweep`] after something else has succeeded, which must not fail for it.

@@ -70,5 +70,10 @@ async fn nothing_is_swept_while_a_writer_holds_its_blobs() {
     assert!(catalogue.has_blob(&digest, Some(7)).await.expect("looked"));
     drop(held);
     assert_eq!(sweep.await.expect("joined").expect("swept"), 1);
+    // What a killed writer left.
+    let half = catalogue.blob_file(&digest).expect("local").with_extension("#1");
+    std::fs::write(&half, "con").expect("written");
+    assert_eq!(catalogue.sweep().await.expect("swept"), 0);
+    assert!(!half.exists());
     assert!(!catalogue.has_blob(&digest, None).await.expect("looked"));
 }

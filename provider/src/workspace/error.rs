@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// Somebody else already made an object of this name.
     #[error(
-        "{kind} {id} already exists and belongs to {owner}; choose another name, or take it over with: terraform import <address> '{id}'"
+        "{kind} {id} already exists and belongs to {owner}; choose another {}, or take it over with: terraform import <address> '{id}'", unique(*kind)
     )]
     Exists {
         /// Kind of the object.
@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// Somebody else began to make an object of this name and has not finished.
     #[error(
-        "{kind} {id} is being created by {owner}, or its creation was interrupted; run terraform apply there again to finish it, or choose another name"
+        "{kind} {id} is being created by {owner}, or its creation was interrupted; run terraform apply there again to finish it, or choose another {}", unique(*kind)
     )]
     Unfinished {
         /// Kind of the object.
@@ -117,4 +117,9 @@ pub enum Error {
         /// How long the lock was waited for.
         seconds: u64,
     },
+}
+
+/// The argument that distinguishes objects of a kind.
+fn unique(kind: Kind) -> &'static str {
+    if kind == Kind::Workspace { "storage_url" } else { "name" }
 }

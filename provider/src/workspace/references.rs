@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Deserialize;
+use serving::document::Reserved;
 use serving::service::{ModelRef, Service};
 
 use super::blob::Digest;
@@ -38,6 +40,13 @@ impl ServiceReferences {
             self.code.extend(template.code.digest.parse::<Digest>());
             self.environments.entry(template.environment.id.clone()).or_default().insert(service.name.clone());
             self.build_keys.insert(template.environment.build_key.clone());
+        }
+        // While a change is under way, what it may go back to is kept here.
+        let former = service.extension(Reserved::Revisions).ok().flatten();
+        for former in former.iter().flat_map(|former| former.content.values()) {
+            if let Ok(former) = Service::deserialize(former) {
+                self.add(&former);
+            }
         }
     }
 }

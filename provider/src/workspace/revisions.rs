@@ -187,6 +187,8 @@ impl Catalogue {
                 return Ok(before);
             }
             after.number += 1;
+            // Whoever brings an object to what it is to be also finishes a create that was interrupted.
+            after.header.committed = true;
             after.header.changed = true;
             after.header.updated_time = now();
             let document = Document { header: after.header.clone(), body: Some(after.body.clone()) };

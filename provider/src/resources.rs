@@ -1,0 +1,25 @@
+//! The resources. Each folder has the same parts: `schema.rs`, `model.rs`, `resource.rs`, `tests.rs`.
+
+pub mod environment;
+#[cfg(unix)]
+pub mod local_compute;
+pub mod model;
+pub mod webservice;
+pub mod workspace;
+
+use tfplugin::AnyResource;
+
+use crate::provider::Settings;
+
+/// Every resource.
+#[must_use]
+pub fn all() -> Vec<Box<dyn AnyResource<Settings>>> {
+    vec![
+        Box::new(workspace::WorkspaceResource),
+        Box::new(model::ModelResource),
+        Box::new(environment::EnvironmentResource),
+        #[cfg(unix)]
+        Box::new(local_compute::LocalComputeResource),
+        Box::new(webservice::WebserviceResource),
+    ]
+}

@@ -1,0 +1,37 @@
+//! What users write.
+
+use serving::name::Noun;
+use tfplugin::{Attribute, Schema};
+
+use crate::schema;
+use crate::workspace::WorkspaceId;
+
+pub(super) fn schema() -> Schema {
+    Schema::new(
+        "A workspace: the catalogue that holds models, code, environments and computes, in a directory of this machine.\n\n\
+         No secret is ever stored in it. It is destroyed only when it holds nothing any more, unless `force_destroy` is set.",
+    )
+    .attribute("id", schema::id("file:///<directory>"))
+    .attribute("name", schema::name_with(Noun::Workspace, "It can be changed at any time."))
+    .attribute(
+        "storage_url",
+        Attribute::string(
+            "URL of the storage root: `file:///<absolute path>` of a directory, which is created. It must not be the root of \
+             another workspace. A change replaces the workspace.",
+        )
+        .required()
+        .requires_replace_if("it becomes another directory", |change| {
+            let normal = |value: &tfplugin::Value| value.as_str().and_then(|text| text.parse::<WorkspaceId>().ok());
+            normal(change.prior).is_none() || normal(change.prior) != normal(change.planned)
+        })
+        .validate(schema::workspace_url()),
+    )
+    .attribute(
+        "force_destroy",
+        Attribute::bool(
+            "Whether a destroy also removes the models, environments and computes that the workspace still holds, whoever \
+             made them. Running computes are never removed. Apply it before the destroy.",
+        )
+        .default(false),
+    )
+}
