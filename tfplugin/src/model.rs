@@ -24,6 +24,20 @@ use crate::value::Value;
 /// | a struct with `#[derive(Model)]` | object, nested attributes, block |
 /// | [`Timeouts`] | the `timeouts` block |
 /// | [`Value`] | anything |
+///
+/// A field of any other type does not compile:
+///
+/// ```compile_fail,E0277
+/// #[derive(Clone, tfplugin::Model)]
+/// struct Queue {
+///     since: std::time::Instant,
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` stands for no Terraform value",
+    note = "a model's fields are bool, numbers, String, Option, Attr, Vec, BTreeSet, BTreeMap, Timeouts, Value or structs \
+            with #[derive(Model)]"
+)]
 pub trait Field: Sized + Send + Sync {
     /// Reads a value, which is at `path`.
     fn from_value(value: Value, path: &AttributePath) -> Result<Self, ValueError>;
@@ -32,7 +46,18 @@ pub trait Field: Sized + Send + Sync {
     fn to_value(&self) -> Value;
 }
 
-/// A Rust struct that stands for an object, usually by `#[derive(Model)]`.
+/// A Rust struct that stands for an object, usually by `#[derive(Model)]`:
+///
+/// ```
+/// # use tfplugin::Attr;
+/// #[derive(Clone, tfplugin::Model)]
+/// struct Queue {
+///     name: Attr<String>,
+///     #[model(name = "match")]
+///     pattern: Attr<String>,
+/// }
+/// assert_eq!(<Queue as tfplugin::Model>::FIELDS, ["name", "match"]);
+/// ```
 pub trait Model: Field + Clone + 'static {
     /// The names of the attributes and blocks that the struct has fields for.
     const FIELDS: &'static [&'static str];

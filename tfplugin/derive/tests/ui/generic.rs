@@ -1,0 +1,8 @@
+use tfplugin_derive::Model;
+
+#[derive(Clone, Model)]
+struct Queue<T> {
+    name: T,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use tfplugin_derive::Model;
+
+#[derive(Clone, Model)]
+struct Queue(String);
+
+fn main() {}
