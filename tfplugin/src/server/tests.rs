@@ -237,6 +237,7 @@ fn queue(name: &str) -> Queue {
     Queue { name: name.into(), size: 10.into(), ..Queue::default() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every message has its values as options")]
 fn sent(value: &Value) -> Option<DynamicValue> {
     Some(wire(value, &Resource::schema(&QueueResource)))
 }
