@@ -10,9 +10,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     // `Bytes` keeps a value of several MiB from being copied out of the message;
     // sorted maps make responses the same on every run.
-    tonic_prost_build::configure()
-        .bytes(".")
-        .btree_map(".")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }
