@@ -42,9 +42,16 @@ enum State {
     UntilClose,
     Done,
     /// In the digits of a chunk size.
-    Size { value: u64, digits: u32 },
-    Extension { length: u32 },
-    SizeEnd { value: u64 },
+    Size {
+        value: u64,
+        digits: u32,
+    },
+    Extension {
+        length: u32,
+    },
+    SizeEnd {
+        value: u64,
+    },
     Chunk(u64),
     ChunkCr,
     ChunkLf,
@@ -124,10 +131,7 @@ impl Decoder {
 
     /// Takes up to `available` bytes of data.
     fn take(&mut self, available: usize) -> usize {
-        let left = match self.state {
-            State::Sized(left) | State::Chunk(left) => left,
-            _ => return available,
-        };
+        let (State::Sized(left) | State::Chunk(left)) = self.state else { return available };
         let length = usize::try_from(left).map_or(available, |left| left.min(available));
         let left = left - length as u64;
         self.state = match self.state {
@@ -159,7 +163,7 @@ impl Decoder {
             (State::Extension { length }, _) if length < MAX_EXTENSION && (byte == b'\t' || visible(byte)) => {
                 State::Extension { length: length + 1 }
             }
-            (State::SizeEnd { value: 0 }, b'\n') => State::TrailerStart,
+            (State::SizeEnd { value: 0 } | State::TrailerLf, b'\n') => State::TrailerStart,
             (State::SizeEnd { value }, b'\n') => State::Chunk(value),
             (State::ChunkCr, b'\r') => State::ChunkLf,
             (State::ChunkLf, b'\n') => State::Size { value: 0, digits: 0 },
@@ -169,7 +173,6 @@ impl Decoder {
             (State::TrailerName, b':') => self.trailer(State::TrailerValue)?,
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, _) if byte == b'\t' || visible(byte) => self.trailer(State::TrailerValue)?,
-            (State::TrailerLf, b'\n') => State::TrailerStart,
             (State::Size { .. } | State::Extension { .. } | State::SizeEnd { .. }, _) => {
                 return Err(BodyError("the line of a chunk size is broken"));
             }
@@ -206,11 +209,7 @@ mod tests {
                     Step::Data { skip, length } => {
                         body.extend(input.drain(..skip + length).skip(skip));
                     }
-                    Step::More { skip } => {
-                        input.drain(..skip);
-                        break;
-                    }
-                    Step::End { skip } => {
+                    Step::More { skip } | Step::End { skip } => {
                         input.drain(..skip);
                         break;
                     }
@@ -229,9 +228,23 @@ mod tests {
     #[test]
     fn broken_chunks_are_errors() {
         for input in [
-            "\r\n", "g\r\n", "-1\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", "1\na\r\n", "1\r\naX\r\n", "1\r\nab", "1\r\na\n",
-            "fffffffffffffffff\r\n", "1 \x01\r\n", "0\r\n : x\r\n\r\n", "0\r\nbad name: x\r\n\r\n", "0\r\na: \x00\r\n\r\n",
-            "0\r\n\n", "0\r\nname\r\n\r\n", "1;\n\r\na\r\n",
+            "\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "+1\r\na\r\n",
+            "0x1\r\na\r\n",
+            "1\na\r\n",
+            "1\r\naX\r\n",
+            "1\r\nab",
+            "1\r\na\n",
+            "fffffffffffffffff\r\n",
+            "1 \x01\r\n",
+            "0\r\n : x\r\n\r\n",
+            "0\r\nbad name: x\r\n\r\n",
+            "0\r\na: \x00\r\n\r\n",
+            "0\r\n\n",
+            "0\r\nname\r\n\r\n",
+            "1;\n\r\na\r\n",
         ] {
             assert!(decode(Framing::Chunked, &[input.as_bytes()]).is_err(), "{input:?}");
         }

@@ -98,8 +98,7 @@ impl Lengths {
             return Err(LengthError::Malformed("Content-Length is not a number"));
         }
         // 19 decimal digits always fit.
-        self.content_length =
-            Some(value.iter().fold(0, |length: u64, digit| length * 10 + u64::from(digit - b'0')));
+        self.content_length = Some(value.iter().fold(0, |length: u64, digit| length * 10 + u64::from(digit - b'0')));
         Ok(())
     }
 

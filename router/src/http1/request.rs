@@ -105,7 +105,9 @@ pub fn parse<'f, 'b>(
     // One empty line before a request is allowed: old clients end a body with it.
     let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
     let bytes = &buffer[skipped..];
-    if !bytes.first().is_none_or(|first| field::is_token(*first) || (*first == b'\r' && bytes.len() == 1 && skipped == 0))
+    if !bytes
+        .first()
+        .is_none_or(|first| field::is_token(*first) || (*first == b'\r' && bytes.len() == 1 && skipped == 0))
     {
         return Err(malformed("no request line"));
     }
@@ -129,11 +131,8 @@ pub fn parse<'f, 'b>(
     let target = Target::parse(target)?;
     let fields: &'f [httparse::Header<'b>] = parsed.headers;
     let facts = Facts::collect(fields, http10)?;
-    let keep_alive = if http10 {
-        facts.connection.keep_alive && !facts.connection.close
-    } else {
-        !facts.connection.close
-    };
+    let keep_alive =
+        if http10 { facts.connection.keep_alive && !facts.connection.close } else { !facts.connection.close };
     Ok(Some(Request {
         method,
         path: target.path,
@@ -163,11 +162,8 @@ impl<'b> Facts<'b> {
         let mut facts = Self::default();
         for field in fields {
             match field::classify(field.name.as_bytes()) {
-                Name::Host => {
-                    if facts.host.replace(host(field.value)?).is_some() {
-                        return Err(malformed("more than one Host"));
-                    }
-                }
+                Name::Host if facts.host.is_some() => return Err(malformed("more than one Host")),
+                Name::Host => facts.host = Some(host(field.value)?),
                 Name::ContentLength => facts.lengths.content_length(trim(field.value))?,
                 Name::TransferEncoding => {
                     if http10 {
@@ -277,9 +273,7 @@ fn too_large(bytes: &[u8], limits: HeadLimits) -> RouterError {
 #[cold]
 fn refusal(error: httparse::Error, head: &[u8], limits: HeadLimits) -> RouterError {
     match error {
-        httparse::Error::TooManyHeaders => {
-            RouterError::HeadTooLarge { bytes: limits.bytes, fields: limits.fields }
-        }
+        httparse::Error::TooManyHeaders => RouterError::HeadTooLarge { bytes: limits.bytes, fields: limits.fields },
         httparse::Error::Version => {
             let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
             match line.rsplit(|byte| *byte == b' ').next() {

@@ -222,10 +222,9 @@ async fn deliver(
     };
     let mut caller = Caller { writer: &mut stream.writer, timer, out, sent: &mut call.facts.sent };
     let Upstream { stream: replica, buffer, .. } = &mut upstream;
-    let relayed =
-        download::relay(thread, answered, head, &mut after, (&mut replica.reader, buffer), &mut caller).await;
+    let relayed = download::relay(thread, answered, head, &mut after, (&mut replica.reader, buffer), &mut caller).await;
     if let Err(ended) = relayed {
-        return end(ended, answered, route);
+        return end(&ended, answered, route);
     }
     if answered.keep_alive && complete {
         thread.pool.borrow_mut().put(slot.replica.key, upstream, thread.config.upstream.idle_connections);
@@ -233,11 +232,11 @@ async fn deliver(
     drop(slot);
     match download::finish(thread, &mut caller).await {
         Ok(()) => End::Answered { status: answered.status, after },
-        Err(ended) => end(ended, answered, route),
+        Err(ended) => end(&ended, answered, route),
     }
 }
 
-fn end(ended: Ended, answered: &Answered, route: &Route) -> End {
+fn end(ended: &Ended, answered: &Answered, route: &Route) -> End {
     match ended {
         Ended::NotBegun(reason) => {
             End::Failed(RouterError::ReplicaInvalid { service: route.service.name.to_string(), reason })
@@ -274,7 +273,7 @@ async fn streamed(
     let mut caller = Caller { writer: &mut stream.writer, timer, out, sent: &mut call.facts.sent };
     match download::finish(thread, &mut caller).await {
         Ok(()) => End::Answered { status: answered.status, after },
-        Err(ended) => end(ended, &answered, route),
+        Err(ended) => end(&ended, &answered, route),
     }
 }
 
@@ -338,7 +337,7 @@ async fn duplex(
     };
     match relayed {
         Ok(()) => Ok((answered, after, taken)),
-        Err(ended) => Err(end(ended, &answered, route)),
+        Err(ended) => Err(end(&ended, &answered, route)),
     }
 }
 

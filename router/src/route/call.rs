@@ -77,10 +77,10 @@ impl Call {
         for header in request.fields {
             match field::classify(header.name.as_bytes()) {
                 Name::Authorization => credential.add(header.value),
-                name @ (Name::RequestId | Name::MsRequestId | Name::ClientRequestId) => {
-                    if !hop_by_hop(request, header.name) {
-                        ids.add(name, header.value);
-                    }
+                name @ (Name::RequestId | Name::MsRequestId | Name::ClientRequestId)
+                    if !hop_by_hop(request, header.name) =>
+                {
+                    ids.add(name, header.value);
                 }
                 Name::Deployment => pin = pinned(&pin, header.value),
                 _ => {}
@@ -197,8 +197,15 @@ mod tests {
         assert_eq!(split("/api/v1/service/diabetes/score"), Some((Kind::Webservice, "diabetes", "/score")));
         assert_eq!(split("/api/v1/endpoint/a/swagger.json"), Some((Kind::Endpoint, "a", "/swagger.json")));
         for path in [
-            "/api/v1/service/a/score/", "/api/v1/service//score", "/api/v1/service/a/", "/api/v1/service/a/b/score",
-            "/api/v1/service/a/.azureml/slot", "/api/v2/service/a/score", "/score", "/api/v1/service/score", "*",
+            "/api/v1/service/a/score/",
+            "/api/v1/service//score",
+            "/api/v1/service/a/",
+            "/api/v1/service/a/b/score",
+            "/api/v1/service/a/.azureml/slot",
+            "/api/v2/service/a/score",
+            "/score",
+            "/api/v1/service/score",
+            "*",
         ] {
             assert_eq!(split(path), None, "{path}");
         }

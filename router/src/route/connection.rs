@@ -76,9 +76,7 @@ impl Connection {
             if !self.buffer.is_empty() {
                 let parsed = match request::parse(&self.buffer, &mut http1::fields(), limits) {
                     Err(error) => return Next::Refused(error),
-                    Ok(request) => request.map(|request| {
-                        (Box::new(Call::new(&self.thread, &request)), request.length)
-                    }),
+                    Ok(request) => request.map(|request| (Box::new(Call::new(&self.thread, &request)), request.length)),
                 };
                 if let Some((call, length)) = parsed {
                     self.buffer.advance(length);

@@ -67,7 +67,7 @@ pub(super) struct Timer(Pin<Box<tokio::time::Sleep>>);
 
 impl Timer {
     pub(super) fn new() -> Self {
-        Self(Box::pin(tokio::time::sleep(Duration::from_secs(3600))))
+        Self(Box::pin(tokio::time::sleep(Duration::from_hours(1))))
     }
 
     /// Waits for a future, at most until the deadline.

@@ -60,22 +60,20 @@ pub(super) async fn forward(connection: &mut Connection, call: &mut Call, route:
         call.facts.queue_us += micros(waited);
         call.facts.attempts += 1;
         call.facts.replica.clone_from(&slot.replica.id);
-        let failed = |reason| {
-            End::Failed(RouterError::ReplicaFailed { service: route.service.name.to_string(), reason })
-        };
+        let failed =
+            |reason| End::Failed(RouterError::ReplicaFailed { service: route.service.name.to_string(), reason });
         let config = &connection.thread.config;
         let (most, most_dropped) = (config.upstream.retries, config.upstream.dropped_retries);
         match attempt::attempt(connection, call, route, slot, deadline).await {
             Attempt::Ended(end) => return end,
             Attempt::Refused(refusal, slot) if retries < most => match refusal {
-                Refusal::Busy => subscribe::start(&connection.thread, slot),
+                Refusal::Busy => subscribe::start(&connection.thread, &slot),
                 Refusal::Draining => slot.failed(),
             },
             Attempt::Refused(..) => return failed("it refused the request again and again"),
-            Attempt::Unreachable if retries < most => {}
+            // A replica that had closed a kept connection never saw the request.
+            Attempt::Unreachable | Attempt::Dropped { stale: true } if retries < most => {}
             Attempt::Unreachable => return failed("it cannot be reached"),
-            // The replica had closed a kept connection: it never saw the request.
-            Attempt::Dropped { stale: true } if retries < most => {}
             Attempt::Dropped { .. } if dropped < most_dropped => dropped += 1,
             Attempt::Dropped { .. } => return failed("it closed the connection without an answer"),
         }
@@ -180,7 +178,7 @@ pub(super) async fn left(reader: &mut Reader, buffer: &mut BytesMut) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Whole milliseconds of a setting.

@@ -328,8 +328,9 @@ mod tests {
     use super::*;
 
     fn gate(replicas: u64, limit: u32) -> (Arc<Gate>, Arc<ReplicaSet>) {
-        let replicas =
-            (0..replicas).map(|key| Arc::new(Replica::new(key, key.to_string(), Address::Unix(String::new())))).collect();
+        let replicas = (0..replicas)
+            .map(|key| Arc::new(Replica::new(key, key.to_string(), Address::Unix(String::new()))))
+            .collect();
         let set = Arc::new(ReplicaSet { limit, replicas });
         let gate = Arc::new(Gate::new(crate::route::Clock::new(), Upstream::default(), Arc::default()));
         gate.install(Arc::clone(&set));

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn ids_are_echoed_as_the_original_does() {
         let fields = |ms: &str, client: &str| {
-            let client = if client.is_empty() { String::new() } else { format!("x-ms-client-request-id: {client}\r\n") };
+            let client =
+                if client.is_empty() { String::new() } else { format!("x-ms-client-request-id: {client}\r\n") };
             format!("x-request-id: A\r\nx-ms-request-id: {ms}\r\n{client}")
         };
         assert_eq!(echoed(&[]), fields("A", ""));

@@ -76,6 +76,7 @@ pub enum RouteError {
 /// confirmation, and the previous one stays in force.
 ///
 /// Replicas' unix sockets are relative to the working directory.
+#[expect(clippy::needless_pass_by_value, reason = "the channel is the worker's; it closes when the worker ends")]
 pub fn run(config: Config, listener: TcpListener, control: UnixStream) -> Result<(), RouteError> {
-    worker::run(config, listener, control)
+    worker::run(config, listener, &control)
 }

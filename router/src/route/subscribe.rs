@@ -25,9 +25,9 @@ const QUESTION_MS: u64 = 30_000;
 /// How often it is looked whether anyone still waits.
 const LOOK_MS: u64 = 20;
 
-/// Opens a subscription to the slot's replica unless there is one. The slot is given back after the replica is marked, so
-/// that nobody runs into the same refusal.
-pub(super) fn start(thread: &Rc<Thread>, slot: Slot) {
+/// Opens a subscription to the slot's replica unless there is one. To be called before the slot is given back, so that
+/// nobody runs into the same refusal.
+pub(super) fn start(thread: &Rc<Thread>, slot: &Slot) {
     if slot.replica.subscribe() {
         let subscription = Subscription { gate: Arc::clone(&slot.gate), replica: Arc::clone(&slot.replica) };
         event_loop::spawn(run(Rc::clone(thread), subscription, slot.limit));
@@ -50,9 +50,8 @@ impl Drop for Subscription {
 async fn run(thread: Rc<Thread>, subscription: Subscription, limit: u32) {
     let Subscription { gate, replica } = &subscription;
     let mut timer = Timer::new();
-    let Ok(Ok(stream)) = timer
-        .until(Instant::now() + ms(thread.config.upstream.connect_ms), Stream::connect(&replica.address))
-        .await
+    let Ok(Ok(stream)) =
+        timer.until(Instant::now() + ms(thread.config.upstream.connect_ms), Stream::connect(&replica.address)).await
     else {
         replica.failed(thread.clock.now(), &thread.config.upstream);
         return;

@@ -130,8 +130,7 @@ impl Registry {
     pub(super) fn build(&mut self, snapshot: &Snapshot) -> Result<Table, TableError> {
         let mut keys = HashMap::new();
         for (name, entry) in &snapshot.services {
-            let accepted =
-                check(name, entry).map_err(|reason| TableError { service: name.clone(), reason })?;
+            let accepted = check(name, entry).map_err(|reason| TableError { service: name.clone(), reason })?;
             keys.insert(name, accepted);
         }
         let mut table = Table::default();
@@ -183,14 +182,6 @@ impl Registry {
     }
 
     fn service(&mut self, name: &str, entry: &Entry, keys: Option<Vec<Digest>>) -> Service {
-        if !self.services.contains_key(name) {
-            let index = self.free.pop().unwrap_or_else(|| {
-                self.next_index += 1;
-                self.next_index - 1
-            });
-            let kept = Kept { index, shared: Arc::default(), gates: BTreeMap::new(), split: None };
-            self.services.insert(name.to_owned(), kept);
-        }
         let sets: Vec<Arc<ReplicaSet>> = entry
             .service
             .versions
@@ -204,12 +195,19 @@ impl Registry {
             })
             .collect();
         let (clock, upstream) = (&self.clock, &self.upstream);
-        #[expect(clippy::expect_used, reason = "it was put there above")]
-        let kept = self.services.get_mut(name).expect("the service is kept");
-        let versions = entry.service.versions.iter().zip(sets).map(|((version, document), set)| {
-            let gate = kept.gates.entry(version.clone()).or_insert_with(|| {
-                Arc::new(Gate::new(clock.clone(), upstream.clone(), Arc::clone(&kept.shared)))
+        let (free, next) = (&mut self.free, &mut self.next_index);
+        let kept = self.services.entry(name.to_owned()).or_insert_with(|| {
+            let index = free.pop().unwrap_or_else(|| {
+                *next += 1;
+                *next - 1
             });
+            Kept { index, shared: Arc::default(), gates: BTreeMap::new(), split: None }
+        });
+        let versions = entry.service.versions.iter().zip(sets).map(|((version, document), set)| {
+            let gate = kept
+                .gates
+                .entry(version.clone())
+                .or_insert_with(|| Arc::new(Gate::new(clock.clone(), upstream.clone(), Arc::clone(&kept.shared))));
             Arc::new(Version {
                 name: version.clone(),
                 deployment: format!("{}: {version}\r\n", wire::DEPLOYMENT).into_bytes(),
@@ -276,7 +274,10 @@ fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, String> {
         (AuthMode::Key, None) => Err("it wants keys, but the snapshot brings none".to_owned()),
         (AuthMode::Key, Some(keys)) => {
             let digests: Option<Vec<Digest>> = keys.accepted.iter().map(|digest| unhex(digest)).collect();
-            digests.filter(|digests| !digests.is_empty()).map(Some).ok_or_else(|| "its key digests are not SHA-256".into())
+            digests
+                .filter(|digests| !digests.is_empty())
+                .map(Some)
+                .ok_or_else(|| "its key digests are not SHA-256".into())
         }
     }
 }

@@ -44,7 +44,7 @@ fn io(action: &'static str) -> impl FnOnce(std::io::Error) -> RouteError {
     move |source| RouteError::Io { action, source }
 }
 
-pub(super) fn run(config: Config, listener: TcpListener, control: UnixStream) -> Result<(), RouteError> {
+pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -> Result<(), RouteError> {
     let config = Arc::new(config);
     let clock = Clock::new();
     let table: Arc<ArcSwap<Table>> = Arc::default();
@@ -54,7 +54,8 @@ pub(super) fn run(config: Config, listener: TcpListener, control: UnixStream) ->
     for index in 0..count {
         let listener = listener.try_clone().map_err(io("share the listening socket"))?;
         let guard = Ended(control.try_clone().map_err(io("share the control channel"))?);
-        let (config, clock, table, loads) = (Arc::clone(&config), clock.clone(), Arc::clone(&table), Arc::clone(&loads));
+        let (config, clock, table, loads) =
+            (Arc::clone(&config), clock.clone(), Arc::clone(&table), Arc::clone(&loads));
         let (orders, received) = mpsc::unbounded_channel();
         let body = move || {
             let _guard = guard;
@@ -62,15 +63,13 @@ pub(super) fn run(config: Config, listener: TcpListener, control: UnixStream) ->
             event_loop::run_thread(serve(Rc::new(thread), listener, received, loads, index))
                 .expect("the operating system gives an event queue");
         };
-        let handle = std::thread::Builder::new()
-            .name(format!("route-{index}"))
-            .spawn(body)
-            .map_err(io("start a thread"))?;
+        let handle =
+            std::thread::Builder::new().name(format!("route-{index}")).spawn(body).map_err(io("start a thread"))?;
         members.push(Member { orders, handle });
     }
     drop(listener);
     let mut registry = Registry::new(clock, config.upstream.clone());
-    let drain = obey(&control, &members, &table, &mut registry);
+    let drain = obey(control, &members, &table, &mut registry);
     for member in &members {
         // A thread that is gone is reported below.
         let _ = member.orders.send(if drain { Order::Drain } else { Order::Stop });

@@ -1,0 +1,252 @@
+//! A router in this process, replicas that do what a test says, and a client that says exactly what it is told.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program includes it as a module and uses a part of it")]
+
+pub mod client;
+pub mod replica;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use azureml_fe::config::Config;
+use azureml_fe::route::{self, RouteError};
+use serde_json::{Value, json};
+use serving::service::{KeyDigests, Keys};
+use serving::snapshot::{Address, Entry, FromWorker, Replica, ServiceStats, Snapshot, ToWorker};
+
+pub use client::Client;
+pub use replica::TestReplica;
+
+/// The key of every service that wants one.
+pub const KEY: &str = "correct-horse-battery-staple";
+
+/// Longest that a test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running router worker.
+pub struct Router {
+    pub address: SocketAddr,
+    control: Option<BufReader<UnixStream>>,
+    thread: Option<JoinHandle<Result<(), RouteError>>>,
+    sequence: u64,
+}
+
+impl Router {
+    /// Starts a worker with these services.
+    pub fn start(config: Config, services: &[&TestService]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        ours.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let thread = std::thread::spawn(move || route::run(config, listener, theirs));
+        let mut router = Self { address, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0 };
+        router.apply(services);
+        router
+    }
+
+    /// The usual configuration, with a quiet log.
+    pub fn config() -> Config {
+        let mut config = Config { threads: 2, ..Config::default() };
+        config.log.access = false;
+        config
+    }
+
+    /// Puts other services in force, and waits for the confirmation.
+    pub fn apply(&mut self, services: &[&TestService]) {
+        let sequence = self.offer(services);
+        assert!(
+            matches!(self.receive(), FromWorker::Serving { sequence: served } if served == sequence),
+            "the confirmation of the snapshot"
+        );
+    }
+
+    /// Sends a snapshot without waiting; its number.
+    pub fn offer(&mut self, services: &[&TestService]) -> u64 {
+        self.sequence += 1;
+        let services = services.iter().map(|service| (service.name.clone(), service.entry())).collect();
+        self.send(&ToWorker::Snapshot(Box::new(Snapshot { sequence: self.sequence, services })));
+        self.sequence
+    }
+
+    /// The worker's counters.
+    pub fn stats(&mut self) -> BTreeMap<String, ServiceStats> {
+        self.send(&ToWorker::Stats { id: 7 });
+        match self.receive() {
+            FromWorker::Stats { id: 7, services } => services,
+            other => panic!("not the counters: {other:?}"),
+        }
+    }
+
+    /// Asks the worker to finish and stop.
+    pub fn drain(&mut self) {
+        self.send(&ToWorker::Drain);
+    }
+
+    /// Waits for the worker's end.
+    pub fn join(mut self) -> Result<(), RouteError> {
+        self.thread.take().expect("running").join().expect("no panic")
+    }
+
+    /// Closes the control channel, as the death of the supervisor would.
+    pub fn abandon(mut self) -> Result<(), RouteError> {
+        self.control = None;
+        self.thread.take().expect("running").join().expect("no panic")
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    fn send(&mut self, order: &ToWorker) {
+        let mut line = serde_json::to_vec(order).expect("serialises");
+        line.push(b'\n');
+        self.control.as_mut().expect("open").get_mut().write_all(&line).expect("the worker reads");
+    }
+
+    pub fn receive(&mut self) -> FromWorker {
+        let mut line = String::new();
+        self.control.as_mut().expect("open").read_line(&mut line).expect("an answer in time");
+        serde_json::from_str(&line).expect("an answer")
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.control = None;
+        if let Some(thread) = self.thread.take()
+            && !std::thread::panicking()
+        {
+            thread.join().expect("no panic").expect("a good end");
+        }
+    }
+}
+
+/// A service document with its replicas.
+#[derive(Clone)]
+pub struct TestService {
+    pub name: String,
+    pub endpoint: bool,
+    pub keyed: bool,
+    pub versions: Vec<TestVersion>,
+}
+
+#[derive(Clone)]
+pub struct TestVersion {
+    pub name: String,
+    /// Hundredths of a percent.
+    pub share: u16,
+    pub limit: u32,
+    pub wait_ms: u64,
+    pub timeout_ms: u64,
+    pub replicas: Vec<Replica>,
+}
+
+impl TestService {
+    /// A webservice with a key and one version.
+    pub fn new(name: &str, replicas: &[&TestReplica]) -> Self {
+        Self {
+            name: name.into(),
+            endpoint: false,
+            keyed: true,
+            versions: vec![TestVersion::new(name, 10_000, replicas)],
+        }
+    }
+
+    /// An endpoint without a key.
+    pub fn endpoint(name: &str, versions: Vec<TestVersion>) -> Self {
+        Self { name: name.into(), endpoint: true, keyed: false, versions }
+    }
+
+    /// Changes the only version.
+    pub fn with(mut self, change: impl FnOnce(&mut TestVersion)) -> Self {
+        change(&mut self.versions[0]);
+        self
+    }
+
+    pub fn anonymous(mut self) -> Self {
+        self.keyed = false;
+        self
+    }
+
+    /// Its scoring path.
+    pub fn path(&self) -> String {
+        format!("/api/v1/{}/{}/score", if self.endpoint { "endpoint" } else { "service" }, self.name)
+    }
+
+    pub fn entry(&self) -> Entry {
+        let shares: BTreeMap<&str, u16> =
+            self.versions.iter().map(|version| (version.name.as_str(), version.share)).collect();
+        let default = self.versions.iter().max_by_key(|version| version.share).map(|version| version.name.clone());
+        let versions: BTreeMap<&str, Value> =
+            self.versions.iter().map(|version| (version.name.as_str(), version.document())).collect();
+        let document = json!({
+            "schema_version": 1, "generation": 1, "name": self.name,
+            "kind": if self.endpoint { "endpoint" } else { "webservice" },
+            "workspace": "file:///workspace", "owner": "test", "committed": true,
+            "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
+            "auth": if self.keyed { json!({"mode": "key", "keys": 1}) } else { json!({"mode": "none"}) },
+            "versions": versions,
+            "served": default.map(|default| json!({"default": default, "shares": shares, "slots": ""})),
+        });
+        let mut document = document;
+        if let Some(served) = document["served"].as_object_mut() {
+            served.remove("slots");
+        }
+        let keys: Keys = serde_json::from_value(json!({
+            "primary": {"key": KEY, "version": 1}, "secondary": {"key": "another-key-that-is-long", "version": 1},
+        }))
+        .expect("keys");
+        let digests: KeyDigests = keys.digests();
+        Entry {
+            service: serde_json::from_value(document).expect("a service document"),
+            keys: self.keyed.then_some(digests),
+            replicas: self.versions.iter().map(|version| (version.name.clone(), version.replicas.clone())).collect(),
+        }
+    }
+}
+
+impl TestVersion {
+    pub fn new(name: &str, share: u16, replicas: &[&TestReplica]) -> Self {
+        Self {
+            name: name.into(),
+            share,
+            limit: 1,
+            wait_ms: 10_000,
+            timeout_ms: 15_000,
+            replicas: replicas.iter().map(|replica| replica.listed()).collect(),
+        }
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "sequence": 1, "declared": {"traffic": self.share}, "scale": {"fixed": self.replicas.len().max(1)},
+            "replica_max_concurrent_requests": self.limit, "max_request_wait_time": self.wait_ms,
+            "scoring_timeout_ms": self.timeout_ms,
+            "template": {
+                "models": [],
+                "code": {"digest": "sha256:00", "directory": "source", "entry_script": "score.py"},
+                "environment": {
+                    "id": "file:///workspace/environments/e", "version": 1, "hash": "h", "build_key": "b", "prefix": "/venv",
+                },
+            },
+        })
+    }
+}
+
+/// A replica whose socket nobody listens on.
+pub fn dead_replica(id: &str) -> Replica {
+    Replica { id: id.into(), address: Address::Unix(format!("/nonexistent/{id}.sock")) }
+}
+
+/// Waits until a condition holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "it never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
