@@ -28,9 +28,12 @@ impl Project {
         std::fs::create_dir_all(&package).unwrap();
         std::os::unix::fs::symlink(provider(), package.join("terraform-provider-minimal_v0.1.0")).unwrap();
         let mirror = project.path("mirror");
-        let rc = format!("provider_installation {{\n  filesystem_mirror {{\n    path = {mirror:?}\n  }}\n}}\n");
+        let rc = format!(
+            "provider_installation {{\n  filesystem_mirror {{\n    path = \"{}\"\n  }}\n}}\n",
+            mirror.display()
+        );
         std::fs::write(project.path("terraformrc"), rc).unwrap();
-        let note = project.note();
+        let note = project.note().display().to_string();
         let main = format!(
             r#"
 terraform {{
@@ -42,7 +45,7 @@ terraform {{
 }}
 
 resource "minimal_note" "note" {{
-  path = {note:?}
+  path = "{note}"
   text = provider::minimal::shout("hello")
   {arguments}
 }}
