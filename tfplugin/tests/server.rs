@@ -123,7 +123,7 @@ async fn a_message_about_a_sensitive_value_does_not_quote_it() {
 #[tokio::test]
 async fn an_element_of_a_set_keeps_what_is_written_in_it_beside_one_that_leaves_it_out() {
     let server = ProviderServer::new(Example);
-    server.configure_provider(Request::new(Default::default())).await.expect("an answer");
+    server.configure_provider(Request::new(proto::configure_provider::Request::default())).await.expect("an answer");
     let written = [member("x", Value::Null), member("x", 2)];
     let config = pool(Value::Null, Value::Null, Value::Set(written.to_vec()));
     // Terraform's order of a set is not the order in which it was written.
