@@ -6,6 +6,7 @@
 
 pub mod deploy;
 mod error;
+mod id;
 pub mod keys;
 #[cfg(unix)]
 pub mod local;
@@ -18,6 +19,7 @@ use serving::admin::ServiceStatus;
 use serving::service::{Keys, Service, Template};
 
 pub use error::{Error, StartProblem};
+pub use id::{ServiceId, ServiceIdError, open};
 
 use crate::workspace::Catalogue;
 

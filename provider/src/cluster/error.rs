@@ -1,5 +1,7 @@
 use serving::ReadError;
 
+use crate::diagnostics::Blame;
+
 /// Why a cluster could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -149,6 +151,18 @@ pub enum Error {
     /// The system has no random numbers.
     #[error("no random numbers to make keys from: {0}")]
     Random(#[from] getrandom::Error),
+}
+
+impl Blame for Error {
+    fn attribute(&self) -> Option<&'static str> {
+        match self {
+            Self::Start { problem: StartProblem::PortInUse, .. } => Some("port"),
+            Self::NoProgram { .. } | Self::NotARouter { .. } => Some("router_path"),
+            Self::RouterVersion { .. } => Some("router_version"),
+            Self::ForeignDirectory { .. } => Some("directory"),
+            _ => None,
+        }
+    }
 }
 
 fn generation(word: &str, generation: Option<u64>) -> String {

@@ -29,6 +29,8 @@ pub use supervisor::Liveness;
 
 use super::{Cluster, Error, ReplicaLog, Router};
 use crate::workspace::Catalogue;
+use crate::workspace::document::ComputeLocation;
+use machine::Machine;
 
 /// Processes and files below one directory. Cheap to clone; opening touches nothing.
 #[derive(Clone, Debug)]
@@ -42,6 +44,16 @@ impl LocalCluster {
     #[must_use]
     pub fn new(id: &str, directory: &Path) -> Self {
         Self { id: id.into(), directory: directory.into() }
+    }
+
+    /// The compute of this id at its recorded location; an error if that is another machine.
+    pub fn of(id: &str, location: &ComputeLocation) -> Result<Self, Error> {
+        let ComputeLocation::Local { machine, host, directory } = location;
+        let here = Machine::this();
+        if *machine != here.id {
+            return Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: here.host });
+        }
+        Ok(Self::new(id, Path::new(directory)))
     }
 
     /// The compute's directory.

@@ -43,6 +43,29 @@ impl Limits {
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+
+    /// Sleeps for `pause`, and makes the next one longer, unless the limits are reached.
+    async fn pause(
+        &self,
+        pause: &mut Duration,
+        progress: String,
+        failure: Option<Box<Failure>>,
+    ) -> Result<(), Stopped> {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(self.deadline) => Err(Stopped::TimedOut { progress, failure }),
+            // The token may also be that of a time limit.
+            () = self.cancel.cancelled() => Err(if Instant::now() >= self.deadline {
+                Stopped::TimedOut { progress, failure }
+            } else {
+                Stopped::Cancelled { progress }
+            }),
+            () = tokio::time::sleep(*pause) => {
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Why the goal was not reached.
@@ -174,11 +197,7 @@ pub async fn until(
             tracing::info!(service = name, generation, "{progress}");
             told.clone_from(&progress);
         }
-        tokio::select! {
-            () = limits.cancel.cancelled() => return Err(Stopped::Cancelled { progress }),
-            () = tokio::time::sleep_until(limits.deadline) => return Err(Stopped::TimedOut { progress, failure }),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-        }
+        limits.pause(&mut pause, progress, failure).await?;
     }
 }
 
@@ -195,11 +214,7 @@ pub async fn until_gone(cluster: &dyn Cluster, name: &str, limits: &Limits) -> R
             }
             Err(error) => return Err(error.into()),
         };
-        tokio::select! {
-            () = limits.cancel.cancelled() => return Err(Stopped::Cancelled { progress }),
-            () = tokio::time::sleep_until(limits.deadline) => return Err(Stopped::TimedOut { progress, failure: None }),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-        }
+        limits.pause(&mut pause, progress, None).await?;
     }
 }
 

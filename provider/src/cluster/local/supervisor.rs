@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What scorers and the router may need of this program's environment. A process that outlives terraform must not carry
 /// its credentials.
-const ENVIRONMENT: [&str; 16] = [
+const ENVIRONMENT: [&str; 17] = [
     "PATH",
     "HOME",
     "USER",
@@ -45,6 +45,7 @@ const ENVIRONMENT: [&str; 16] = [
     "RUST_BACKTRACE",
     "CUDA_VISIBLE_DEVICES",
     "NVIDIA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
 ];
 
 /// Whether a supervisor holds a directory.

@@ -1,0 +1,148 @@
+//! What users read when replicas do not become ready.
+
+use std::fmt::Write as _;
+
+use serving::admin::{Failure, FailureReason};
+use tfplugin::Diagnostic;
+
+use crate::cluster::deploy::Unfinished;
+use crate::cluster::wait::Stopped;
+
+/// Lines of the log that are shown; the rest is in the log.
+const LOG_LINES: usize = 20;
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The error of an operation that did not reach its end.
+pub(super) fn unfinished(name: &str, doing: Doing, unfinished: &Unfinished) -> Diagnostic {
+    let mut diagnostic = stopped(name, doing, &unfinished.reason);
+    let aftermath = match (doing, &unfinished.reason, &unfinished.left) {
+        (Doing::Create, _, None) => "Nothing of the service is left but its logs.",
+        (Doing::Create, _, Some(_)) => "Its beginning is in the state; terraform apply makes it anew.",
+        (Doing::Update, ..) if unfinished.rolled_back => {
+            "What served before keeps serving, and the state shows it. After the correction, run terraform apply again."
+        }
+        (Doing::Update, Stopped::Cancelled { .. }, _) => "The change is under way; terraform apply finishes it.",
+        (Doing::Update, ..) => "Run terraform apply again to finish the change.",
+        (Doing::Delete, ..) => "Run terraform apply again to finish the removal.",
+    };
+    let _ = write!(diagnostic.detail, "\n\n{aftermath}");
+    diagnostic
+}
+
+/// The error for a reason to stop.
+pub(super) fn stopped(name: &str, doing: Doing, reason: &Stopped) -> Diagnostic {
+    let verb = match doing {
+        Doing::Create => "create",
+        Doing::Update => "update",
+        Doing::Delete => "delete",
+    };
+    let summary = match reason {
+        Stopped::Failed { .. } => format!("The replicas of webservice {name} do not become ready"),
+        Stopped::TimedOut { .. } => format!("Cannot {verb} webservice {name} in time"),
+        Stopped::Cancelled { .. } => {
+            format!("Interrupted while {verb}ing webservice {name}", verb = verb.trim_end_matches('e'))
+        }
+        Stopped::Refused(_) | Stopped::Cluster(_) => format!("Cannot {verb} webservice {name}"),
+    };
+    let detail = match reason {
+        Stopped::Failed { failure, .. } => explain(failure),
+        Stopped::TimedOut { progress, failure } => {
+            let mut text = format!("When the time was over, {progress}.");
+            if let Some(failure) = failure {
+                let _ = write!(text, "\n\nThe last failure: {}", explain(failure));
+            }
+            let _ = write!(text, "\n\nIf it only needs more time, raise `{verb}` in the `timeouts` block.");
+            text
+        }
+        Stopped::Cancelled { progress } => format!("Terraform was asked to stop; {progress}."),
+        Stopped::Refused(_) | Stopped::Cluster(_) => format!("{reason}."),
+    };
+    Diagnostic::error(summary, detail)
+}
+
+/// Reason, traceback, exit code and the end of the log, and what to do about it.
+pub(super) fn explain(failure: &Failure) -> String {
+    let mut text = failure.message.trim_end().to_owned();
+    if let Some(traceback) = &failure.traceback {
+        let _ = write!(text, "\n\n{}", traceback.trim_end());
+    }
+    if let Some(code) = failure.exit_code {
+        let how = if code < 0 { "was ended by signal" } else { "ended with exit code" };
+        let _ = write!(text, "\n\nThe process {how} {}.", code.unsigned_abs());
+    }
+    let skipped = failure.log_tail.len().saturating_sub(LOG_LINES);
+    // A script's traceback is also the end of its log.
+    if failure.traceback.is_none() && !failure.log_tail.is_empty() {
+        let _ = write!(text, "\n\nIts last log lines:");
+        for line in &failure.log_tail[skipped..] {
+            let _ = write!(text, "\n  {line}");
+        }
+    }
+    let advice = match failure.reason {
+        FailureReason::ImportFailed => "Correct the script, or add what it imports to the environment's requirements.",
+        FailureReason::InvalidScript => "The entry script must define init() and run(); correct it.",
+        FailureReason::InitFailed => "Correct init(), or what it loads.",
+        FailureReason::InitTimeout => {
+            "Make init() return sooner, or give it more time with rollout.progress_deadline_seconds."
+        }
+        FailureReason::Crashed => {
+            "The log says more: a crash without a traceback is often a lack of memory or a native library."
+        }
+        FailureReason::StartFailed => "Apply the environment again, which builds it when it is missing.",
+    };
+    let _ = write!(text, "\n\n{advice}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure() -> Failure {
+        Failure {
+            reason: FailureReason::InitFailed,
+            message: "init() raised ValueError: no weights (score.py, line 2)".into(),
+            traceback: Some("Traceback (most recent call last):\n  ...\nValueError: no weights\n".into()),
+            exit_code: Some(3),
+            log_tail: (1..=30).map(|line| format!("line {line}")).collect(),
+            count: 1,
+            terminal: true,
+        }
+    }
+
+    #[test]
+    fn a_failed_script_is_explained_by_reason_traceback_and_exit_code() {
+        let text = explain(&failure());
+        assert!(text.starts_with("init() raised ValueError: no weights (score.py, line 2)\n\nTraceback"), "{text}");
+        assert!(text.contains("exit code 3") && !text.contains("line 30"), "{text}");
+    }
+
+    #[test]
+    fn a_crash_without_a_traceback_shows_the_end_of_the_log() {
+        let crash = Failure { reason: FailureReason::Crashed, traceback: None, exit_code: Some(-11), ..failure() };
+        let text = explain(&crash);
+        assert!(text.contains("signal 11") && text.contains("  line 30") && !text.contains("line 10\n"), "{text}");
+    }
+
+    #[test]
+    fn the_aftermath_of_a_failed_update_is_that_the_old_version_serves() {
+        let reason = Stopped::Failed { version: "double".into(), failure: Box::new(failure()) };
+        let failed = Unfinished { reason, left: None, rolled_back: true };
+        let diagnostic = unfinished("double", Doing::Update, &failed);
+        assert_eq!(diagnostic.summary, "The replicas of webservice double do not become ready");
+        assert!(diagnostic.detail.contains("What served before keeps serving"), "{}", diagnostic.detail);
+    }
+
+    #[test]
+    fn an_interruption_is_named_after_what_was_being_done() {
+        let reason = Stopped::Cancelled { progress: "0 of 1 new replicas are ready".into() };
+        assert_eq!(stopped("double", Doing::Create, &reason).summary, "Interrupted while creating webservice double");
+    }
+}
