@@ -1,8 +1,10 @@
 //! What the scorer tells its supervisor, and how it learns that the supervisor is gone.
 
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use rustix::event::{PollFd, PollFlags};
 use serving::admin::{FailureReason, ScorerEvent};
 use tokio::io::AsyncReadExt as _;
 
@@ -15,7 +17,29 @@ pub(crate) fn send(control: Option<&UnixStream>, event: &ScorerEvent) {
         let _ = control.write_all(&line);
     }
     if let (ScorerEvent::Failed { .. }, Some(path)) = (event, std::env::var_os("AZUREML_TERMINATION_LOG")) {
-        let _ = std::fs::write(path, &line);
+        let _ = std::fs::write(path, shortened(event).unwrap_or(line));
+    }
+}
+
+/// Most bytes that Kubernetes reads of a termination log.
+const TERMINATION_LOG: usize = 4096;
+
+/// A failure whose JSON fits into a termination log: the beginning of its traceback is left out, which matters least.
+fn shortened(event: &ScorerEvent) -> Option<Vec<u8>> {
+    let ScorerEvent::Failed { reason, message, traceback } = event else { return None };
+    let cut = |text: &str, keep: usize| {
+        let start = text.char_indices().rev().nth(keep.max(1) - 1).map_or(0, |(at, _)| at);
+        text[start..].to_owned()
+    };
+    let mut keep = TERMINATION_LOG;
+    loop {
+        let traceback = traceback.as_deref().filter(|_| keep > 0).map(|text| cut(text, keep));
+        let message = message.chars().take(1000.max(keep)).collect();
+        let line = serde_json::to_vec(&ScorerEvent::Failed { reason: *reason, message, traceback }).ok()?;
+        if line.len() < TERMINATION_LOG || keep == 0 {
+            return Some(line);
+        }
+        keep = keep.saturating_sub(256);
     }
 }
 
@@ -36,6 +60,30 @@ pub(crate) async fn die_with(control: UnixStream) {
 pub(crate) fn end_now() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()
+}
+
+/// Ends the process with `code`, after the log is written, without running anything of Python's or of `atexit`.
+#[allow(unsafe_code, reason = "no safe way ends a process whose main thread does not return")]
+pub(crate) fn exit_now(code: i32) -> ! {
+    crate::log::flush();
+    // SAFETY: `_exit` only ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends this worker process when its parent is gone, on a thread of its own, whatever user code does.
+pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
+    let watch = move || {
+        loop {
+            // No event is asked for: only a hang-up or an error is reported, never data.
+            let mut watched = [PollFd::new(&parent, PollFlags::empty())];
+            match rustix::event::poll(&mut watched, None) {
+                Ok(_) => end_now(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    };
+    std::thread::Builder::new().name("parent".into()).spawn(watch).map(drop)
 }
 
 /// The failure of an `init()` that did not return in time, from what `faulthandler` wrote of its stack.

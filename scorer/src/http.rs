@@ -1,6 +1,7 @@
 //! HTTP/1.1 as the scorer speaks it: a strict request head, a bounded body, one buffered answer.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -10,6 +11,12 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 /// Largest body that a refused request may still send for its connection to stay open.
 const MAX_DISCARD: usize = 64 * 1024;
+/// Most bytes that are read and dropped before a connection closes, so that the answer is not lost with them.
+const MAX_LINGER: usize = 16 * 1024 * 1024;
+/// How long a closing connection is read for.
+const LINGER: Duration = Duration::from_secs(2);
+/// Longest pause of a peer within a head or a body.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// How the body of a request is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +43,15 @@ impl Head {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
+
+    /// The body may be dropped after the answer, so that another request can follow.
+    pub(crate) fn discardable(&self) -> bool {
+        match self.framing {
+            Framing::Sized(0) => true,
+            Framing::Sized(length) => !self.expects_continue && length <= MAX_DISCARD,
+            Framing::Chunked => !self.expects_continue,
+        }
+    }
 }
 
 /// Why a request cannot be read; the connection closes after the answer.
@@ -57,18 +73,23 @@ impl From<std::io::Error> for Refused {
 pub(crate) struct Connection<S> {
     stream: S,
     buffer: Vec<u8>,
+    /// How long the connection may wait for its next request; without it, only the peer closes.
+    idle: Option<Duration>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, buffer: Vec::with_capacity(16 * 1024) }
+    pub(crate) fn new(stream: S, idle: Option<Duration>) -> Self {
+        Self { stream, buffer: Vec::with_capacity(16 * 1024), idle }
     }
 
-    async fn fill(&mut self) -> Result<(), Refused> {
-        if self.stream.read_buf(&mut self.buffer).await? == 0 {
-            return Err(Refused::Gone);
-        }
-        Ok(())
+    /// Reads more, for at most `patience`.
+    async fn fill(&mut self, patience: Option<Duration>) -> Result<(), Refused> {
+        let read = self.stream.read_buf(&mut self.buffer);
+        let length = match patience {
+            Some(patience) => tokio::time::timeout(patience, read).await.map_err(|_| Refused::Gone)?,
+            None => read.await,
+        };
+        if length? == 0 { Err(Refused::Gone) } else { Ok(()) }
     }
 
     /// Reads the next head.
@@ -78,10 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.buffer.drain(..length);
                 return Ok(head);
             }
-            if self.buffer.len() >= MAX_HEAD {
-                return Err(Refused::Status(431, "The request head is too large."));
-            }
-            self.fill().await?;
+            let patience = if self.buffer.is_empty() { self.idle } else { Some(PAUSE) };
+            self.fill(patience).await?;
         }
     }
 
@@ -100,8 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 body.extend(self.buffer.drain(..ahead));
                 while body.len() < length {
                     let missing = (length - body.len()) as u64;
-                    if (&mut self.stream).take(missing).read_buf(&mut body).await? == 0 {
-                        return Err(Refused::Gone);
+                    let mut rest = (&mut self.stream).take(missing);
+                    match tokio::time::timeout(PAUSE, rest.read_buf(&mut body)).await {
+                        Ok(Ok(read)) if read > 0 => {}
+                        _ => return Err(Refused::Gone),
                     }
                 }
                 Ok(body)
@@ -116,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (used, size) = loop {
                 match httparse::parse_chunk_size(&self.buffer) {
                     Ok(httparse::Status::Complete(found)) => break found,
-                    Ok(httparse::Status::Partial) if self.buffer.len() < 1024 => self.fill().await?,
+                    Ok(httparse::Status::Partial) if self.buffer.len() < 1024 => self.fill(Some(PAUSE)).await?,
                     _ => return Err(Refused::Status(400, "The body has a malformed chunk.")),
                 }
             };
@@ -129,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Err(TOO_LARGE);
             }
             while self.buffer.len() < size + 2 {
-                self.fill().await?;
+                self.fill(Some(PAUSE)).await?;
             }
             body.extend_from_slice(&self.buffer[..size]);
             if &self.buffer[size..size + 2] != b"\r\n" {
@@ -148,19 +169,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.buffer.drain(..used);
                     return Ok(());
                 }
-                Ok(httparse::Status::Partial) if self.buffer.len() < MAX_HEAD => self.fill().await?,
+                Ok(httparse::Status::Partial) if self.buffer.len() < MAX_HEAD => self.fill(Some(PAUSE)).await?,
                 _ => return Err(Refused::Status(400, "The body has malformed trailers.")),
             }
         }
     }
 
-    /// Makes the connection usable after a request whose body was not wanted; false if it must close instead.
+    /// Reads and drops the body of a request that was answered without it, so that the next request can follow; false
+    /// if the connection must close instead. A caller that still waits for `100 Continue` may send its body or not, so
+    /// nothing can follow.
     pub(crate) async fn skip_body(&mut self, head: &Head) -> bool {
-        match head.framing {
-            Framing::Sized(0) => true,
-            _ if head.expects_continue => true,
-            framing => self.body(framing, MAX_DISCARD).await.is_ok(),
+        head.discardable() && self.body(head.framing, MAX_DISCARD).await.is_ok()
+    }
+
+    /// Closes for writing and reads what the peer still sends: closing with unread bytes would take the answer away
+    /// from the peer.
+    pub(crate) async fn linger(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
         }
+        let dropping = async {
+            let mut total = 0;
+            while total < MAX_LINGER {
+                self.buffer.clear();
+                match self.stream.read_buf(&mut self.buffer).await {
+                    Ok(read) if read > 0 => total += read,
+                    _ => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, dropping).await;
     }
 
     /// Resolves when the peer closes or sends more: used while an asker waits.
@@ -182,7 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for (name, value) in &answer.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let _ = write!(head, "content-length: {}\r\n", answer.body.len());
+        let without_body = without_body || matches!(answer.status, 204 | 304);
+        if !matches!(answer.status, 204 | 304) {
+            let _ = write!(head, "content-length: {}\r\n", answer.body.len());
+        }
         head.push_str(if keep_alive { "\r\n" } else { "connection: close\r\n\r\n" });
         let mut bytes = head.into_bytes();
         // Small answers leave in one write; large ones are not copied.
@@ -230,20 +271,29 @@ fn parse(buffer: &[u8]) -> Result<Option<(Head, usize)>, Refused> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut fields);
     let length = match request.parse(buffer) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if buffer.len() < MAX_HEAD => return Ok(None),
+        Ok(_) => return Err(Refused::Status(431, "The request head is too large.")),
         Err(httparse::Error::TooManyHeaders) => return Err(Refused::Status(431, "The request has too many headers.")),
+        Err(httparse::Error::Version) => return Err(Refused::Status(505, "Only HTTP/1.0 and HTTP/1.1 are supported.")),
         Err(_) => return Err(Refused::Status(400, "The request head is malformed.")),
     };
+    if lone_line_feed(&buffer[..length]) {
+        return Err(Refused::Status(400, "The request head has a line feed without carriage return."));
+    }
     let mut headers = Vec::with_capacity(request.headers.len());
     for header in request.headers.iter() {
         let value = String::from_utf8_lossy(header.value).into_owned();
         headers.push((header.name.to_owned(), value));
     }
-    let target = request.path.unwrap_or("/");
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let method = request.method.unwrap_or_default();
+    if method.is_empty() || method == "CONNECT" || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+    {
+        return Err(Refused::Status(400, "The request's method is malformed."));
+    }
+    let (path, query) = target(request.path.unwrap_or_default())?;
     let mut head = Head {
-        method: request.method.unwrap_or_default().to_owned(),
+        method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
         framing: framing(&headers)?,
@@ -251,41 +301,80 @@ fn parse(buffer: &[u8]) -> Result<Option<(Head, usize)>, Refused> {
         expects_continue: false,
         headers,
     };
-    head.keep_alive &= !head.header("connection").is_some_and(|value| value.to_ascii_lowercase().contains("close"));
-    head.expects_continue = head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+    if head.framing == Framing::Chunked && request.version != Some(1) {
+        return Err(Refused::Status(400, "HTTP/1.0 has no chunked bodies."));
+    }
+    let hosts = head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).count();
+    if hosts > 1 || hosts == 0 && request.version == Some(1) {
+        return Err(Refused::Status(400, "The request must have exactly one Host header."));
+    }
+    head.keep_alive &= !head.headers.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("connection")
+            && value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"))
+    });
+    match head.header("expect") {
+        None => {}
+        Some(value) if value.eq_ignore_ascii_case("100-continue") => head.expects_continue = request.version == Some(1),
+        Some(_) => return Err(Refused::Status(417, "The only known expectation is 100-continue.")),
+    }
     Ok(Some((head, length)))
 }
 
+fn lone_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|end| end == 0 || head[end - 1] != b'\r')
+}
+
+/// Path and query of a request target in origin form or absolute form.
+fn target(text: &str) -> Result<(&str, &str), Refused> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let text = rest.map_or(text, |rest| rest.find('/').map_or("/", |start| &rest[start..]));
+    if !text.starts_with('/') && text != "*" {
+        return Err(Refused::Status(400, "The request target is malformed."));
+    }
+    Ok(text.split_once('?').unwrap_or((text, "")))
+}
+
 fn framing(headers: &[(String, String)]) -> Result<Framing, Refused> {
-    let values = |name: &str| {
-        headers
-            .iter()
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
-            .collect::<Vec<_>>()
-    };
-    match (values("content-length").as_slice(), values("transfer-encoding").as_slice()) {
-        ([], []) => Ok(Framing::Sized(0)),
-        ([length], []) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
+    let (mut length, mut coding) = (None, None);
+    for (name, value) in headers {
+        let seen = if name.eq_ignore_ascii_case("content-length") {
+            length.replace(value)
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            coding.replace(value)
+        } else {
+            continue;
+        };
+        if seen.is_some() {
+            return Err(AMBIGUOUS);
+        }
+    }
+    match (length, coding) {
+        (None, None) => Ok(Framing::Sized(0)),
+        (Some(length), None) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
             length.parse().map(Framing::Sized).map_err(|_| TOO_LARGE)
         }
-        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
-        _ => Err(Refused::Status(400, "The body's length is ambiguous.")),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+        _ => Err(AMBIGUOUS),
     }
 }
+
+const AMBIGUOUS: Refused = Refused::Status(400, "The body's length is ambiguous.");
 
 /// Reason phrases of the statuses that scorers use; other phrases carry no information.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
         413 => "Content Too Large",
+        417 => "Expectation Failed",
         415 => "Unsupported Media Type",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
         _ => "Status",
     }
 }

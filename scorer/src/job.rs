@@ -8,12 +8,16 @@ use tokio::sync::oneshot;
 
 /// One request for `run()`.
 pub(crate) struct Job {
+    /// Names the job in its [`Queue`].
+    pub(crate) id: u64,
     pub(crate) method: String,
     pub(crate) query: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) request_id: String,
     pub(crate) deadline: Instant,
+    /// The time-out that the deadline comes from, for the answer's text.
+    pub(crate) timeout_ms: u64,
     pub(crate) reply: oneshot::Sender<Reply>,
 }
 
@@ -60,6 +64,18 @@ impl Queue {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The next job if there is one.
+    pub(crate) fn try_pop(&self) -> Option<Job> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting.pop_front()
+    }
+
+    /// Takes a job back that nobody has popped yet; false if it is gone.
+    pub(crate) fn withdraw(&self, id: u64) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = state.waiting.iter().position(|job| job.id == id);
+        place.and_then(|place| state.waiting.remove(place)).is_some()
     }
 
     /// Lets every waiting [`pop`](Self::pop) return.

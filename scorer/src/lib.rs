@@ -9,6 +9,7 @@ mod pool;
 mod server;
 mod slots;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -53,7 +54,7 @@ struct Core {
 impl Core {
     /// Listens and starts the IO thread. Until [`ready`](Self::ready) only health and refusals are answered.
     #[new]
-    #[pyo3(signature = (*, host, port, listen_fd, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, server_version))]
+    #[pyo3(signature = (*, host, port, listen_fd, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, server_version, grace_ms))]
     #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
         host: &str,
@@ -66,7 +67,10 @@ impl Core {
         scoring_timeout_ms: u64,
         max_body: usize,
         server_version: String,
+        grace_ms: Option<u64>,
     ) -> PyResult<Self> {
+        keep_memory();
+        log::start()?;
         let listener = match listen_fd {
             Some(fd) => Listener::Unix(adopt(fd).into()),
             None => Listener::Tcp(
@@ -77,7 +81,8 @@ impl Core {
         let control = control_fd.map(|fd| Arc::new(UnixStream::from(adopt(fd))));
         let queue = Arc::new(Queue::default());
         let (orders, received) = channel::unbounded_channel();
-        let settings = Settings { scoring_timeout_ms, max_body, server_version };
+        let settings =
+            Settings { scoring_timeout_ms, max_body, server_version, grace: grace_ms.map(Duration::from_millis) };
         let watch = Watch { init_timeout, trace_path, script, control: control.clone() };
         let io_queue = queue.clone();
         std::thread::Builder::new()
@@ -99,8 +104,15 @@ impl Core {
 
     /// The next request, or `None` when the scorer has drained. Waits without the GIL.
     fn next(&self, py: Python<'_>) -> Option<Request> {
-        let queue = &self.queue;
-        py.detach(|| queue.pop()).map(Request::from)
+        // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
+        let job = self.queue.try_pop().or_else(|| py.detach(|| self.queue.pop()));
+        job.map(Request::from)
+    }
+
+    /// Writes the log lines that wait; the last thing before the process ends.
+    #[allow(clippy::unused_self, reason = "Python finds it where the rest is")]
+    fn flush(&self, py: Python<'_>) {
+        py.detach(log::flush);
     }
 
     /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
@@ -130,11 +142,7 @@ impl Core {
                     }
                     News::Failed(event) => {
                         if let ScorerEvent::Failed { message, traceback, .. } = &event {
-                            log::line(
-                                'E',
-                                "azmlinfsrv",
-                                &format!("{message}\n{}", traceback.as_deref().unwrap_or_default()),
-                            );
+                            log::line('E', &format!("{message}\n{}", traceback.as_deref().unwrap_or_default()));
                         }
                         control::send(control.as_deref(), &event);
                         return 3;
@@ -172,15 +180,20 @@ impl From<Job> for Request {
 #[pymethods]
 impl Request {
     /// Header names and values in the order of arrival.
-    #[getter]
     fn headers(&self) -> Vec<(String, String)> {
         self.job.as_ref().map(|job| job.headers.clone()).unwrap_or_default()
     }
 
-    /// The body.
+    /// The body, which the IO thread has found to be UTF-8.
     #[getter]
-    fn body(&self) -> &[u8] {
-        self.job.as_ref().map(|job| job.body.as_slice()).unwrap_or_default()
+    fn text(&self) -> Cow<'_, str> {
+        self.job.as_ref().map(|job| String::from_utf8_lossy(&job.body)).unwrap_or_default()
+    }
+
+    /// Milliseconds of the time-out that the deadline comes from.
+    #[getter]
+    fn timeout_ms(&self) -> u64 {
+        self.job.as_ref().map_or(0, |job| job.timeout_ms)
     }
 
     /// Seconds until the scoring time-out; not negative.
@@ -190,7 +203,6 @@ impl Request {
     }
 
     /// Answers; a second answer is ignored.
-    #[pyo3(signature = (status, headers, body, *, failed, run_ms))]
     fn reply(&mut self, status: u16, headers: Vec<(String, String)>, body: Vec<u8>, failed: bool, run_ms: Option<f64>) {
         if let Some(job) = self.job.take() {
             let _ = job.reply.send(Reply { status, headers, body, failed, run_ms });
@@ -234,19 +246,22 @@ fn run_io(
                     let trace = std::fs::read_to_string(&watch.trace_path).unwrap_or_default();
                     let event = control::init_timeout(watch.init_timeout, &trace, &watch.script);
                     if let ScorerEvent::Failed { message, .. } = &event {
-                        log::line('E', "azmlinfsrv", &format!("{message}\n{trace}"));
+                        log::line('E', &format!("{message}\n{trace}"));
                     }
                     control::send(watch.control.as_deref(), &event);
                     let _ = std::fs::remove_file(&watch.trace_path);
-                    #[allow(clippy::exit, reason = "user code holds the main thread and does not return")]
-                    std::process::exit(3);
+                    control::exit_now(3);
                 }
             }
         });
         terminated().await;
+        if !server.is_ready() {
+            // Nothing runs that could be finished, and `init()` may take for ever.
+            control::exit_now(0);
+        }
         server.drain().await;
         queue.close();
-        // The last answers are still on their way; the process ends with its main thread.
+        // The process ends with its main thread; until then newcomers are refused.
         std::future::pending::<()>().await;
     });
 }
@@ -264,6 +279,12 @@ async fn terminated() {
     }
 }
 
+/// How long a TCP connection may wait for its next request. Of a unix socket's connections only the router, its peer,
+/// closes the idle ones.
+const IDLE: Duration = Duration::from_secs(75);
+/// Pause after an accept that failed, for example for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
 async fn accept(listener: Listener, server: std::rc::Rc<Server>) {
     let accepting = async {
         match listener {
@@ -271,9 +292,12 @@ async fn accept(listener: Listener, server: std::rc::Rc<Server>) {
                 listener.set_nonblocking(true)?;
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 loop {
-                    if let Ok((stream, _)) = listener.accept().await {
-                        let _ = stream.set_nodelay(true);
-                        tokio::task::spawn_local(server.clone().connection(stream));
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            let _ = stream.set_nodelay(true);
+                            tokio::task::spawn_local(server.clone().connection(stream, Some(IDLE)));
+                        }
+                        Err(_) => tokio::time::sleep(PAUSE).await,
                     }
                 }
             }
@@ -281,8 +305,11 @@ async fn accept(listener: Listener, server: std::rc::Rc<Server>) {
                 listener.set_nonblocking(true)?;
                 let listener = tokio::net::UnixListener::from_std(listener)?;
                 loop {
-                    if let Ok((stream, _)) = listener.accept().await {
-                        tokio::task::spawn_local(server.clone().connection(stream));
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            tokio::task::spawn_local(server.clone().connection(stream, None));
+                        }
+                        Err(_) => tokio::time::sleep(PAUSE).await,
                     }
                 }
             }
@@ -291,14 +318,33 @@ async fn accept(listener: Listener, server: std::rc::Rc<Server>) {
         Ok::<(), std::io::Error>(())
     };
     if let Err(error) = accepting.await {
-        log::line('E', "azmlinfsrv", &format!("The listening socket cannot be used: {error}"));
+        log::line('E', &format!("The listening socket cannot be used: {error}"));
         control::end_now();
     }
+}
+
+/// Lets the allocator keep the memory of large bodies for the next ones, instead of asking the kernel for it each time.
+#[allow(unsafe_code, reason = "the C library has no safe interface for it")]
+fn keep_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `mallopt` only sets parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+    }
+}
+
+/// In a worker process: ends it when the other end of the socket `fd` closes, whatever user code does.
+#[pyfunction]
+fn die_with_parent(fd: i32) -> PyResult<()> {
+    keep_memory();
+    Ok(control::die_with_parent(adopt(fd))?)
 }
 
 /// Rust core of the scorer.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(die_with_parent, module)?)?;
     module.add_class::<Core>()?;
     module.add_class::<Request>()
 }

@@ -1,13 +1,106 @@
 //! Log lines of the Rust side, in the same form as Python's (R§15.10).
+//!
+//! Lines of the access log are written by a thread of their own, many at once: the IO thread must not wait for whoever
+//! reads standard output.
 
+use std::cell::RefCell;
 use std::io::Write as _;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Writes `<UTC time> <level> [<pid>] <logger> - <message>` to standard output in one write.
-pub(crate) fn line(level: char, logger: &str, message: &str) {
-    let now = jiff::Timestamp::now();
-    let time = now.strftime("%Y-%m-%d %H:%M:%S");
-    let text =
-        format!("{time},{:03} {level} [{}] {logger} - {message}\n", now.subsec_millisecond(), std::process::id());
+/// Most bytes that wait to be written; further lines are counted and dropped.
+const MAX_WAITING: usize = 1024 * 1024;
+/// Pause between two writes, in which lines gather.
+const GATHER: Duration = Duration::from_millis(10);
+
+struct Waiting {
+    bytes: Vec<u8>,
+    dropped: u64,
+    idle: bool,
+}
+
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting { bytes: Vec::new(), dropped: 0, idle: false });
+static MORE: Condvar = Condvar::new();
+/// Held while bytes are written, so that lines keep their order.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Starts the writing thread.
+pub(crate) fn start() -> std::io::Result<()> {
+    let write = || {
+        loop {
+            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+            while waiting.bytes.is_empty() {
+                waiting.idle = true;
+                waiting = MORE.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            waiting.idle = false;
+            drop(waiting);
+            flush();
+            std::thread::sleep(GATHER);
+        }
+    };
+    std::thread::Builder::new().name("log".into()).spawn(write).map(drop)
+}
+
+/// Writes what waits.
+pub(crate) fn flush() {
+    let _order = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let (bytes, dropped) = {
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut waiting.bytes), std::mem::take(&mut waiting.dropped))
+    };
     // Nobody can be told that the log is gone.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let _ = std::io::stdout().lock().write_all(&bytes);
+    if dropped > 0 {
+        write_now('W', &format!("{dropped} lines of the access log were dropped, because the log is read too slowly"));
+    }
+}
+
+/// Adds a line to what the writing thread writes.
+pub(crate) fn later(level: char, message: std::fmt::Arguments<'_>) {
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    if waiting.bytes.len() >= MAX_WAITING {
+        waiting.dropped += 1;
+        return;
+    }
+    with_prefix(level, |prefix| waiting.bytes.extend_from_slice(prefix));
+    let _ = waiting.bytes.write_fmt(message);
+    waiting.bytes.push(b'\n');
+    if waiting.idle {
+        MORE.notify_one();
+    }
+}
+
+/// Writes a line at once.
+pub(crate) fn line(level: char, message: &str) {
+    flush();
+    write_now(level, message);
+}
+
+fn write_now(level: char, message: &str) {
+    let mut text = Vec::with_capacity(80 + message.len());
+    with_prefix(level, |prefix| text.extend_from_slice(prefix));
+    text.extend_from_slice(message.as_bytes());
+    text.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&text).and_then(|()| out.flush());
+}
+
+thread_local! {
+    /// The last formatted second: formatting a date costs more than the rest of a line.
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// Gives `<UTC time> <level> [<pid>] azmlinfsrv - ` to `put`.
+fn with_prefix(level: char, put: impl FnOnce(&[u8])) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now.as_secs() {
+            *second = now.as_secs();
+            let at = i64::try_from(*second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+            *text = at.unwrap_or_default().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        }
+        let prefix = format!("{text},{:03} {level} [{}] azmlinfsrv - ", now.subsec_millis(), std::process::id());
+        put(prefix.as_bytes());
+    });
 }

@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const MAX_HEADER: usize = 16 * 1024 * 1024;
 /// Most failed starts in a row before a worker gives up.
 const MAX_FAILED_STARTS: u32 = 5;
+/// Pause after the first failed start; doubles with each further one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Says how the pool stands, to the thread that waits for it.
 pub(crate) enum News {
@@ -35,6 +37,8 @@ struct Question<'a> {
     query: &'a str,
     headers: &'a [(String, String)],
     request_id: &'a str,
+    /// What is left of the time-out.
+    left_ms: u64,
     timeout_ms: u64,
 }
 
@@ -70,13 +74,14 @@ pub(crate) fn feed(python: &str, queue: &Arc<Queue>, news: &impl Fn(News)) {
                 {
                     return news(News::Failed(event));
                 }
+                std::thread::sleep(PAUSE * 2_u32.pow(failed_starts - 1));
                 continue;
             }
         };
         loop {
             let Some(job) = queue.pop() else { return worker.end() };
             if let Err(error) = worker.run(job) {
-                crate::log::line('E', "azmlinfsrv", &format!("A worker process ended while it ran a request: {error}"));
+                crate::log::line('E', &format!("A worker process ended while it ran a request: {error}"));
                 worker.kill();
                 break;
             }
@@ -123,7 +128,8 @@ impl Worker {
             query: &job.query,
             headers: &job.headers,
             request_id: &job.request_id,
-            timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
+            left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
+            timeout_ms: job.timeout_ms,
         };
         self.stream.set_read_timeout(Some(left + GRACE))?;
         self.send(&serde_json::to_vec(&question)?, &job.body)?;

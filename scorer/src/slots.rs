@@ -33,7 +33,8 @@ impl Refusal {
 pub(crate) struct Slots<W> {
     busy: u32,
     reserved: Vec<(u64, Instant)>,
-    waiting: VecDeque<(u32, W)>,
+    waiting: VecDeque<(u64, u32, W)>,
+    next_ticket: u64,
     next_grant: u64,
     draining: bool,
     busy_since: Option<Instant>,
@@ -46,6 +47,7 @@ impl<W: FnOnce(u64) -> bool> Slots<W> {
             busy: 0,
             reserved: Vec::new(),
             waiting: VecDeque::new(),
+            next_ticket: 0,
             next_grant: 1,
             draining: false,
             busy_since: None,
@@ -79,27 +81,35 @@ impl<W: FnOnce(u64) -> bool> Slots<W> {
         self.grant(now);
     }
 
-    /// Registers an asker; it is woken at once when a slot is free.
-    pub(crate) fn ask(&mut self, limit: u32, wake: W, now: Instant) -> Result<(), Refusal> {
+    /// Registers an asker; it is woken at once when a slot is free. The ticket is what [`withdraw`](Self::withdraw)
+    /// takes.
+    pub(crate) fn ask(&mut self, limit: u32, wake: W, now: Instant) -> Result<u64, Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
         }
         if self.waiting.len() >= MAX_WAITING {
             return Err(Refusal::Busy);
         }
-        self.waiting.push_back((limit, wake));
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.push_back((ticket, limit, wake));
         self.grant(now);
-        Ok(())
+        Ok(ticket)
+    }
+
+    /// Forgets an asker that does not wait any more.
+    pub(crate) fn withdraw(&mut self, ticket: u64) {
+        self.waiting.retain(|(waiting, ..)| *waiting != ticket);
     }
 
     /// Drops reservations that have lapsed and grants their slots anew.
     pub(crate) fn grant(&mut self, now: Instant) {
         self.expire(now);
-        while let Some((limit, _)) = self.waiting.front() {
+        while let Some((_, limit, _)) = self.waiting.front() {
             if self.taken() >= *limit {
                 return;
             }
-            let Some((_, wake)) = self.waiting.pop_front() else { return };
+            let Some((.., wake)) = self.waiting.pop_front() else { return };
             let grant = self.next_grant;
             self.next_grant += 1;
             if wake(grant) {

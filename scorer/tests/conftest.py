@@ -36,6 +36,7 @@ class Server:
     """A scorer with an inherited listening socket and a control socket."""
 
     def __init__(self, directory, script, **environment):
+        self.directory = directory
         (directory / "score.py").write_text(script)
         self._path = str(directory / "s")
         listener = socket.socket(socket.AF_UNIX)

@@ -1,8 +1,12 @@
 """Start, slots, time-outs, workers and end."""
 
+import http.client
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -56,6 +60,7 @@ def test_an_init_that_never_returns_is_reported_with_its_line(start, body, worke
         WORKER_COUNT=workers,
     )
     event = server.event()
+    eventually("the end of every worker", lambda: not children(server))
     assert event["reason"] == "init_timeout" and "score.py" in event["message"] and "in init" in event["message"], event
     assert server.process.wait(60) == 3
 
@@ -71,6 +76,20 @@ def test_health_says_starting_until_init_returns_and_does_not_wait_for_a_running
     assert server.event() == {"event": "ready"}
     with running(server, tmp_path / "a"):
         assert server.request("GET", "/")[::2] == (200, "Healthy")
+
+
+def children(server):
+    """Processes that run this server's script, other than the server itself."""
+    wanted = f"AML_APP_ROOT={server.directory}".encode()
+    found = []
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if pid != server.process.pid and wanted in file.read().split(b"\0"):
+                    found.append(pid)
+        except OSError:
+            continue
+    return found
 
 
 class running:
@@ -166,5 +185,205 @@ def test_a_run_beyond_its_deadline_is_a_500_and_is_stopped(start, workers):
     server = start("import time\n\ndef init():\n    pass\n\ndef run(data):\n    while data == 'for ever':\n        time.sleep(0.01)\n    return 1\n", WORKER_COUNT=workers)
     status, headers, text = server.request(body="for ever", headers={"x-azureml-deadline-ms": "100"})
     assert (status, headers["x-ms-run-function-failed"]) == (500, "True")
-    assert "Scoring timeout" in json.loads(text)["message"]
+    assert json.loads(text)["message"] == "Scoring timeout after 100 ms"
     eventually("the slot", lambda: server.request(body="now", headers={"x-azureml-limit": "1"})[0] == 200)
+
+
+def ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] in ("Z", "X")
+    except FileNotFoundError:
+        return True
+
+
+# Spins in C, without ever looking at signals or giving the GIL away.
+STUCK = "sum(range(10 ** 15))"
+
+
+@pytest.mark.parametrize("end", ["control", "kill"])
+def test_workers_that_are_stuck_end_with_their_server(start, end):
+    server = start(f"def init():\n    {STUCK}\n\ndef run(d):\n    pass\n", ready=False, WORKER_COUNT="2")
+    workers = eventually("two workers", lambda: len(found := children(server)) == 2 and found)
+    if end == "control":
+        server.control.close()
+    else:
+        server.process.kill()
+    server.process.wait(60)
+    for pid in workers:
+        eventually("the worker's end", lambda pid=pid: ended(pid))
+
+
+@pytest.mark.parametrize("place", ["import", "init"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_script_that_exits_while_it_is_loaded_is_reported(start, place, workers):
+    script = {"import": "import sys\nsys.exit(0)\n", "init": "import sys\n\ndef init():\n    sys.exit(0)\n\ndef run(d):\n    pass\n"}[place]
+    server = start(script, ready=False, WORKER_COUNT=workers)
+    assert server.event()["reason"] == f"{place}_failed"
+    assert server.process.wait(60) == 3
+
+
+def test_a_run_that_is_stuck_in_c_code_ends_the_process_so_that_it_is_replaced(start):
+    server = start(f"def init():\n    pass\n\ndef run(data):\n    {STUCK}\n", AZUREML_TIMEOUT_GRACE_MS="50")
+    status, _, text = server.request(body="x", headers={"x-azureml-deadline-ms": "50"})
+    assert (status, json.loads(text)["message"]) == (500, "Scoring timeout after 50 ms")
+    assert server.process.wait(60) == 4
+    assert "does not stop at its time-out" in server.log()
+
+
+def test_a_worker_that_is_stuck_in_c_code_is_replaced(start):
+    server = start(f"def init():\n    pass\n\ndef run(data):\n    if data == 'stuck':\n        {STUCK}\n    return 1\n", WORKER_COUNT="2")
+    assert server.request(body="stuck", headers={"x-azureml-deadline-ms": "50"})[0] == 500
+    eventually("both slots", lambda: server.request(body="x", headers={"x-azureml-limit": "1"})[0] == 200)
+
+
+def test_a_request_that_times_out_in_the_queue_is_never_run(start, tmp_path):
+    server = start(GATED)
+    with running(server, tmp_path / "a"):
+        status, _, text = server.request(body=str(tmp_path / "b"), headers={"x-azureml-deadline-ms": "50"})
+        assert (status, json.loads(text)["message"]) == (500, "Scoring timeout after 50 ms")
+    (tmp_path / "c").touch()
+    assert server.request(body=str(tmp_path / "c"))[0] == 200
+    assert not (tmp_path / "b.entered").exists()
+
+
+def test_a_large_answer_arrives_whole_although_the_server_drains(start, tmp_path):
+    server = start(GATED.replace("return os.getpid()", "return 'x' * 20_000_000"))
+    connection = server.connect()
+    connection.request("POST", "/score", body=str(tmp_path / "a"))
+    eventually("run() to be entered", lambda: os.path.exists(tmp_path / "a.entered"))
+    server.process.send_signal(signal.SIGTERM)
+    eventually("draining", lambda: server.request(body="x")[1].get("x-azureml-refused") == "draining")
+    (tmp_path / "a").touch()
+    assert len(connection.getresponse().read()) == 20_000_002
+    connection.close()
+    assert server.process.wait(60) == 0
+
+
+def test_sigterm_during_init_ends_the_server_at_once(start):
+    server = start(f"def init():\n    {STUCK}\n\ndef run(d):\n    pass\n", ready=False)
+    eventually("the start", lambda: server.request("GET", "/")[0] == 503)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(60) == 0
+
+
+def test_a_refusal_is_sent_before_the_body_comes_and_its_connection_lives_on(start, tmp_path):
+    server = start(GATED)
+    with running(server, tmp_path / "a", {"x-azureml-limit": "1"}):
+        connection = server.connect()
+        connection.putrequest("POST", "/score")
+        connection.putheader("x-azureml-limit", "1")
+        connection.putheader("content-length", "4")
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert answer.status == 503
+        answer.read()
+        connection.sock.sendall(b"body")
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"Healthy"
+        connection.close()
+
+
+def test_a_large_body_that_is_not_wanted_does_not_take_the_answer_away(start):
+    server = start(ECHO, AZUREML_MAX_BODY_BYTES="10")
+    connection = server.connect()
+    connection.request("POST", "/score", body=b"x" * 5_000_000)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+    connection.close()
+
+
+def test_a_refused_request_that_asked_before_its_body_closes_its_connection(start, tmp_path):
+    server = start(GATED)
+    with running(server, tmp_path / "a", {"x-azureml-limit": "1"}):
+        connection = server.connect()
+        connection.connect()
+        head = "POST /score HTTP/1.1\r\nHost: x\r\nx-azureml-limit: 1\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n"
+        # The body looks like a request: it must never be taken for one.
+        connection.sock.sendall(head.encode() + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n            ")
+        received = b""
+        while part := connection.sock.recv(65536):
+            received += part
+        assert received.startswith(b"HTTP/1.1 503 ") and received.count(b"HTTP/1.1 ") == 1
+        connection.close()
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(1, "1"), (2, "2"), (2, "4")])
+def test_the_limit_is_never_exceeded_under_many_concurrent_requests(start, tmp_path, limit, workers):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    server = start(
+        "import os, time, uuid\n\ndef init():\n    pass\n\n"
+        f"def run(data):\n    path = os.path.join({str(marks)!r}, uuid.uuid4().hex)\n    open(path, 'w').close()\n"
+        f"    time.sleep(0.002)\n    found = len(os.listdir({str(marks)!r}))\n    os.unlink(path)\n    return found\n",
+        WORKER_COUNT=workers,
+    )
+    answers = []
+
+    def caller():
+        for _ in range(20):
+            answers.append(server.request(body="x", headers={"x-azureml-limit": str(limit)}))
+
+    callers = [threading.Thread(target=caller) for _ in range(12)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert {status for status, _, _ in answers} <= {200, 503}
+    ran = [int(text) for status, _, text in answers if status == 200]
+    assert ran and max(ran) <= limit
+    assert all(headers["x-azureml-refused"] == "busy" for status, headers, _ in answers if status == 503)
+
+
+def test_an_unused_grant_lapses_to_the_next_asker(start):
+    server = start(ECHO)
+    question = {"x-azureml-limit": "1"}
+    first = server.request("GET", "/.azureml/slot", headers=question)
+    second = server.request("GET", "/.azureml/slot", headers=question)
+    assert first[0] == second[0] == 200 and first[1]["x-azureml-grant"] != second[1]["x-azureml-grant"]
+
+
+def test_a_question_for_a_slot_ends_as_busy_at_its_deadline(start, tmp_path):
+    server = start(GATED)
+    with running(server, tmp_path / "a", {"x-azureml-limit": "1"}):
+        status, headers, _ = server.request("GET", "/.azureml/slot", headers={"x-azureml-limit": "1", "x-azureml-deadline-ms": "20"})
+        assert (status, headers["x-azureml-refused"]) == (503, "busy")
+
+
+def test_a_failure_fits_into_the_termination_log(start, tmp_path):
+    log = tmp_path / "termination"
+    server = start(f"def init():\n    raise ValueError('é' * 9000)\n\ndef run(d):\n    pass\n", ready=False, AZUREML_TERMINATION_LOG=str(log))
+    assert server.process.wait(60) == 3
+    assert len(log.read_bytes()) <= 4096
+    assert json.loads(log.read_text())["reason"] == "init_failed"
+
+
+def test_the_console_script_serves_over_tcp(tmp_path):
+    (tmp_path / "score.py").write_text(ECHO)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = os.path.join(os.path.dirname(sys.executable), "azmlinfsrv")
+    process = subprocess.Popen([program, "--entry_script", "score.py", "--port", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+
+        def healthy():
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            try:
+                connection.request("GET", "/")
+                return connection.getresponse().read() == b"Healthy"
+            except OSError:
+                return False
+            finally:
+                connection.close()
+
+        eventually("health over TCP", healthy)
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("POST", "/score", body="abc")
+        assert connection.getresponse().read() == b'"abc"'
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import eventually
 
 ECHO = "def init():\n    pass\n\ndef run(raw_data):\n    return raw_data\n"
 JSON = {"content-type": "application/json"}
@@ -121,7 +122,7 @@ def test_prints_become_log_lines_with_the_request_id(start):
     server.request(body="42", headers={"x-request-id": "r-7"})
     assert "azmlinfsrv.print - loading" in server.log()
     assert "azmlinfsrv.print - [r-7] scoring 42" in server.log()
-    assert "POST /score 200" in server.log()
+    eventually("the access log", lambda: "[r-7] POST /score 200" in server.log())
 
 
 def test_a_body_over_the_limit_is_a_413(start):
@@ -146,4 +147,87 @@ def test_an_ambiguous_body_length_is_a_400_and_closes(start, fields):
     while part := connection.sock.recv(65536):
         received += part
     assert received.startswith(b"HTTP/1.1 400 ") and received.count(b"HTTP/1.1") == 1
+    connection.close()
+
+
+def test_log_records_of_user_code_carry_the_request_id(start):
+    server = start("import logging\n\ndef init():\n    pass\n\ndef run(data):\n    logging.getLogger('mine').warning('odd %s', data)\n    return 1\n")
+    server.request(body="42", headers={"x-request-id": "r-8"})
+    assert "mine - [r-8] odd 42" in server.log()
+
+
+def test_bytes_are_sent_as_they_are(start):
+    status, headers, text = start("def init():\n    pass\n\ndef run(data):\n    return b'raw'\n").request(body="{}")
+    assert (status, headers["content-type"], text) == (200, "application/octet-stream", "raw")
+
+
+@pytest.mark.parametrize("arguments", ["'x', 99", "'x', 200, {'a b': 'c'}", "'x', 200, {'a': 'b\\r\\nc: d'}"])
+def test_a_response_that_http_cannot_carry_is_a_failure(start, arguments):
+    server = start(
+        "from azureml.contrib.services.aml_response import AMLResponse\n\ndef init():\n    pass\n\n"
+        f"def run(data):\n    return AMLResponse({arguments})\n"
+    )
+    status, headers, _ = server.request(body="{}")
+    assert (status, headers["x-ms-run-function-failed"]) == (500, "True")
+    assert server.request("GET", "/")[0] == 200
+
+
+def test_headers_of_a_script_cannot_change_the_framing(start):
+    server = start(
+        "from azureml.contrib.services.aml_response import AMLResponse\n\ndef init():\n    pass\n\n"
+        "def run(data):\n    return AMLResponse('abc', 200, {'Content-Length': '1', 'Transfer-Encoding': 'chunked'})\n"
+    )
+    assert server.request(body="{}")[::2] == (200, "abc")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sys_exit_in_run_fails_one_request_and_not_the_server(start, workers):
+    server = start("import sys\n\ndef init():\n    pass\n\ndef run(data):\n    if data == 'exit':\n        sys.exit(0)\n    return 1\n", WORKER_COUNT=workers)
+    assert server.request(body="exit")[0] == 500
+    assert server.request(body="x")[0] == 200
+
+
+HOST = "Host: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (f"POST /score HTTP/1.1\n{HOST}\r\n", 400),
+        (f"POST /score HTTP/1.1\r\n{HOST}A: b\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        (f"GET / HTTP/1.1\r\n{HOST}{HOST}\r\n", 400),
+        (f"get / HTTP/1.1\r\n{HOST}\r\n", 400),
+        (f"CONNECT x:1 HTTP/1.1\r\n{HOST}\r\n", 400),
+        (f"GET score HTTP/1.1\r\n{HOST}\r\n", 400),
+        (f"POST /score HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (f"POST /score HTTP/1.1\r\n{HOST}Transfer-Encoding: gzip, chunked\r\n\r\n", 400),
+        (f"POST /score HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (f"POST /score HTTP/1.1\r\n{HOST}Expect: magic\r\n\r\n", 417),
+        (f"POST /score HTTP/1.1\r\n{HOST}x-azureml-limit: many\r\n\r\n", 400),
+        (f"GET / HTTP/1.1\r\n{HOST}A: {'b' * 70_000}\r\n\r\n", 431),
+        (f"GET / HTTP/2.0\r\n{HOST}\r\n", 505),
+    ],
+)
+def test_a_head_that_could_be_read_in_two_ways_is_refused_and_the_connection_closed(start, head, status):
+    connection = start(ECHO).connect()
+    connection.connect()
+    connection.sock.sendall(head.encode())
+    received = b""
+    while part := connection.sock.recv(65536):
+        received += part
+    assert received.startswith(f"HTTP/1.1 {status} ".encode()), received
+    assert received.count(b"connection: close") == 1
+    connection.close()
+
+
+def test_pipelined_requests_are_answered_in_order_on_one_connection(start):
+    connection = start(ECHO).connect()
+    connection.connect()
+    request = "POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n{}\r\n{}"
+    connection.sock.sendall((request.format("", "1") + request.format("Connection: close\r\n", "2")).encode())
+    received = b""
+    while part := connection.sock.recv(65536):
+        received += part
+    assert received.count(b"HTTP/1.1 200 OK") == 2 and received.index(b'"1"') < received.index(b'"2"')
     connection.close()

@@ -5,17 +5,24 @@ import sys
 import time
 
 request_id = ""
+# A print without line end waits.
+unfinished = False
 
 
 class _Formatter(logging.Formatter):
     converter = time.gmtime
 
     def __init__(self):
-        super().__init__("%(asctime)s %(level)s [%(process)d] %(name)s - %(message)s")
+        super().__init__("%(asctime)s %(level)s [%(process)d] %(name)s - %(request)s%(message)s")
 
     def format(self, record):
         record.level = record.levelname[0]
+        record.request = f"[{request_id}] " if request_id else ""
         return super().format(record)
+
+
+# Longest text without line end that is kept back, in characters.
+_LONGEST = 64 * 1024
 
 
 class _Prints:
@@ -31,10 +38,14 @@ class _Prints:
         self._logger = logging.getLogger("azmlinfsrv.print")
 
     def write(self, text):
+        global unfinished
         self._pending += text
         *lines, self._pending = self._pending.split("\n")
         for line in lines:
-            self._logger.log(self._level, "%s%s", f"[{request_id}] " if request_id else "", line)
+            self._logger.log(self._level, "%s", line)
+        if len(self._pending) > _LONGEST:
+            self.flush()
+        unfinished = unfinished or bool(self._pending)
         return len(text)
 
     def flush(self):

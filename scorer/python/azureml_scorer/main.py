@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import os
+import signal
 import sys
 import tempfile
 
@@ -18,6 +19,8 @@ def main():
     logs.install(settings.log_level)
     imports.install()
     sys.path[:0] = settings_module.search_paths(settings)
+    # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
     try:
         core = Core(
@@ -31,13 +34,16 @@ def main():
             scoring_timeout_ms=settings.scoring_timeout_ms,
             max_body=settings.max_body,
             server_version=f"azmlinfsrv/{__version__}",
+            grace_ms=settings.grace_ms if settings.worker_count == 1 else None,
         )
     except OSError as error:
         _log.error("%s", error)
         sys.exit(3)
     if settings.worker_count > 1:
         os.environ["AZUREML_INIT_TRACE"] = trace.name
-        sys.exit(core.serve_pool(sys.executable, settings.worker_count))
+        code = core.serve_pool(sys.executable, settings.worker_count)
+        core.flush()
+        sys.exit(code)
     prepare()
     try:
         script = load(settings, trace)
@@ -50,10 +56,17 @@ def main():
     _log.info("Serving %s", settings.entry_script)
     while (request := core.next()) is not None:
         status, headers, body, failed, run_ms = script.answer(
-            request.method, request.query, request.headers, request.body, request.request_id, request.seconds_left
+            request.method,
+            request.query,
+            request.headers,
+            request.text,
+            request.request_id,
+            request.seconds_left,
+            request.timeout_ms,
         )
-        request.reply(status, headers, body, failed=failed, run_ms=run_ms)
+        request.reply(status, headers, body, failed, run_ms)
         script.finish()
+    core.flush()
 
 
 def load(settings, trace):

@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -68,7 +69,7 @@ class Script:
         self._parameter, self._wants_headers = self._signature()
         try:
             init()
-        except Exception as error:
+        except BaseException as error:
             raise LoadError("init_failed", f"init() failed: {_place(error, self._path)}", _traceback(error)) from error
 
     def _load(self):
@@ -79,10 +80,8 @@ class Script:
         sys.modules["entry_module"] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except BaseException as error:
             raise LoadError("import_failed", _place(error, self._path), _traceback(error)) from error
-        except SystemExit as error:
-            raise LoadError("import_failed", f"{self._path}: the score script exits when it is imported", _traceback(error)) from error
         return module
 
     def _signature(self):
@@ -98,47 +97,47 @@ class Script:
             raise LoadError("invalid_script", f"{self._path}: run() must have a parameter for the request's data")
         return data[0], "request_headers" in names
 
-    def answer(self, method, query, headers, body, request_id, seconds):
-        """Runs one request: (status, headers, body, failed, milliseconds of run or None)."""
+    def answer(self, method, query, headers, text, request_id, seconds, timeout_ms):
+        """Runs one request: (status, headers, body, failed, milliseconds of run or None).
+
+        ``headers`` is called for the request's headers if ``run`` wants them.
+        """
+        global _armed
         logs.request_id = request_id
         try:
-            arguments = {self._parameter: _query(query) if method == "GET" else _text(headers, body)}
-        except UnicodeDecodeError as error:
-            return _message(400, f"The request body is not UTF-8 text: {error.reason} at byte {error.start}", False)
-        if self._wants_headers:
-            arguments["request_headers"] = {name.title(): value for name, value in headers}
-        started = time.perf_counter()
-        try:
-            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+            arguments = {self._parameter: _query(query) if method == "GET" else text}
+            if self._wants_headers:
+                arguments["request_headers"] = {name.title(): value for name, value in headers()}
+            started = time.perf_counter()
             try:
+                _armed = True
+                signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
                 result = self._run(**arguments)
             finally:
+                _armed = False
                 signal.setitimer(signal.ITIMER_REAL, 0)
+            milliseconds = (time.perf_counter() - started) * 1000
         except ScoringTimeout:
-            _log.error("[%s] run() was stopped at its time-out", request_id)
-            return _message(500, "Scoring timeout", True)
-        except Exception as error:
-            _log.error("[%s] run() failed:\n%s", request_id, _traceback(error))
-            return _message(500, FAILED, True)
-        milliseconds = (time.perf_counter() - started) * 1000
+            _log.error("run() was stopped at its time-out")
+            return _message(500, f"Scoring timeout after {timeout_ms} ms")
+        except BaseException as error:
+            # SystemExit too: one request must not end the server for all others.
+            _log.error("run() failed:\n%s", _traceback(error))
+            return _message(500, FAILED)
         try:
             status, out, content, failed = _render(result)
-        except (TypeError, ValueError, RecursionError) as error:
-            _log.error("[%s] the result of run() cannot be sent as JSON: %s", request_id, error)
-            return _message(500, FAILED, True)
+        except Exception as error:
+            _log.error("the result of run() cannot be sent: %s: %s", type(error).__name__, error)
+            return _message(500, FAILED)
         return status, out, content, failed, milliseconds
 
     def finish(self):
+        """Writes what the request printed without a line end, and forgets its id."""
+        if logs.unfinished:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            logs.unfinished = False
         logs.request_id = ""
-        sys.stdout.flush()
-        sys.stderr.flush()
-
-
-def _text(headers, body):
-    for name, value in headers:
-        if name.lower() == "content-type" and value.lower().startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
-            return ""
-    return bytes(body).decode("utf-8")
 
 
 def _query(query):
@@ -153,32 +152,53 @@ def _query(query):
     return json.dumps({name: found[0] if len(found) == 1 else found for name, found in values.items()})
 
 
-def _message(status, message, failed):
-    return status, [("content-type", JSON)], json.dumps({"message": message}).encode(), failed, None
+def _message(status, message):
+    return status, [("content-type", JSON)], json.dumps({"message": message}).encode(), True, None
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The server frames its answers itself.
+_FRAMING = {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
 
 
 def _render(result):
     if isinstance(result, AMLResponse):
-        if result.json_str:
-            content, kind = json.dumps(result.message).encode(), JSON
-        else:
-            message = result.message
-            content = message if isinstance(message, bytes) else str(message).encode()
-            kind = TEXT
-        headers = {"content-type": kind}
-        headers.update({str(name).lower(): str(value) for name, value in result.response_headers.items()})
-        for name, value in headers.items():
-            if any(character in name + value for character in "\r\n\0"):
-                raise ValueError(f"the response header {name!r} has a line break")
-        failed = result.run_function_failed or result.status_code >= 500
-        headers.pop("content-length", None)
-        return result.status_code, list(headers.items()), content, failed
-    value = {} if result is None else result
-    return 200, [("content-type", JSON)], json.dumps(value).encode(), False
+        return _response(result)
+    if isinstance(result, (bytes, bytearray, memoryview)):
+        return 200, [("content-type", "application/octet-stream")], bytes(result), False
+    return 200, _JSON_HEADERS, json.dumps({} if result is None else result).encode(), False
+
+
+_JSON_HEADERS = [("content-type", JSON)]
+
+
+def _response(result):
+    if result.json_str:
+        content, kind = json.dumps(result.message).encode(), JSON
+    else:
+        message = result.message
+        content = bytes(message) if isinstance(message, (bytes, bytearray)) else str(message).encode()
+        kind = TEXT
+    if not 200 <= result.status_code <= 599:
+        raise ValueError(f"the status code {result.status_code} is not between 200 and 599")
+    headers = {"content-type": kind}
+    headers.update({str(name).lower(): str(value) for name, value in result.response_headers.items()})
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"the response header name {name!r} is not valid")
+        if any(character in value for character in "\r\n\0"):
+            raise ValueError(f"the response header {name!r} has a line break")
+    sent = [(name, value) for name, value in headers.items() if name not in _FRAMING]
+    return result.status_code, sent, content, bool(result.run_function_failed or result.status_code >= 500)
+
+
+# Whether user code runs. The alarm may ring while run() is just returning, and must not end the server then.
+_armed = False
 
 
 def _stop(_signal, _frame):
-    raise ScoringTimeout
+    if _armed:
+        raise ScoringTimeout
 
 
 def prepare():

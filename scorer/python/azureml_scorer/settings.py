@@ -58,6 +58,7 @@ def read(arguments=None):
     settings.scoring_timeout_ms = _number("SCORING_TIMEOUT_MS", 3_600_000, _positive)
     settings.max_body = _number("AZUREML_MAX_BODY_BYTES", 100 * 1024 * 1024, _positive)
     settings.init_timeout = _number("AZUREML_INIT_TIMEOUT_SECONDS", 86_400, _positive)
+    settings.grace_ms = _number("AZUREML_TIMEOUT_GRACE_MS", 10_000, _positive)
     settings.listen_fd = _number("AZUREML_LISTEN_FD", None, int)
     settings.control_fd = _number("AZUREML_CONTROL_FD", None, int)
     settings.log_level = os.environ.get("AZUREML_LOG_LEVEL", "INFO").upper()

@@ -11,6 +11,7 @@ import struct
 import sys
 
 from azureml_scorer import imports, logs, settings as settings_module, swagger
+from azureml_scorer._core import die_with_parent
 from azureml_scorer.main import load
 from azureml_scorer.script import LoadError, prepare
 
@@ -38,6 +39,7 @@ def main():
     with open(os.devnull, "rb") as empty:
         os.dup2(empty.fileno(), 0)
     stream = parent.makefile("rwb")
+    die_with_parent(os.dup(parent.fileno()))
     # The parent drains on these and then closes the socket.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -58,10 +60,11 @@ def main():
         status, headers, content, failed, run_ms = script.answer(
             question["method"],
             question["query"],
-            question["headers"],
-            body,
+            lambda: question["headers"],
+            body.decode(),
             question["request_id"],
-            question["timeout_ms"] / 1000,
+            question["left_ms"] / 1000,
+            question["timeout_ms"],
         )
         _send(stream, {"status": status, "headers": headers, "failed": failed, "run_ms": run_ms}, content)
         script.finish()
