@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use terraform_provider_azureml::provider::AzureMl;
 
 fn main() -> ExitCode {
-    tfplugin::serve(AzureMl, env!("CARGO_PKG_VERSION"))
+    tfplugin::serve(AzureMl::default(), env!("CARGO_PKG_VERSION"))
 }

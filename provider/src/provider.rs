@@ -25,8 +25,24 @@ pub struct Settings {
 }
 
 /// The provider.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AzureMl;
+#[derive(Clone, Debug)]
+pub struct AzureMl {
+    scorers: Scorers,
+}
+
+impl Default for AzureMl {
+    fn default() -> Self {
+        Self { scorers: Scorers::installed() }
+    }
+}
+
+impl AzureMl {
+    /// A provider that takes scorers from elsewhere than from beside its program.
+    #[must_use]
+    pub const fn with_scorers(scorers: Scorers) -> Self {
+        Self { scorers }
+    }
+}
 
 #[tfplugin::async_trait]
 impl Provider for AzureMl {
@@ -63,7 +79,7 @@ impl Provider for AzureMl {
                 .at_attribute("owner")
             })?,
         };
-        Ok(Settings { owner, scorers: Scorers::installed() })
+        Ok(Settings { owner, scorers: self.scorers.clone() })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

@@ -28,9 +28,9 @@ pub(crate) mod tls;
 use arguments::Mode;
 pub use environment::{Environment, MAGIC_COOKIE};
 pub use handshake::{Address, Handshake, HandshakeError, PROTOCOL_VERSION};
-pub use listener::{ListenError, Network};
 #[cfg(feature = "testing")]
 pub(crate) use listener::Connection;
+pub use listener::{ListenError, Network};
 use server::Plugin;
 use signals::Starter;
 pub use stop::{CancellationToken as StopToken, Stop};

@@ -125,7 +125,7 @@ fn requirements(metadata: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io::Write;
 
     use zip::write::SimpleFileOptions;
@@ -133,7 +133,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Writes a wheel that holds one empty package.
-    pub(in crate::environment) fn write(folder: &Path, package: &str, version: &str, metadata: &str) -> PathBuf {
+    pub(crate) fn write(folder: &Path, package: &str, version: &str, metadata: &str) -> PathBuf {
         let path = folder.join(format!("{package}-{version}-py3-none-any.whl"));
         let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).expect("made"));
         let info = format!("{package}-{version}.dist-info");

@@ -4,6 +4,8 @@
 mod model;
 mod resource;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use model::Model;
 pub use resource::ModelResource;

@@ -3,6 +3,8 @@
 mod model;
 mod resource;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use model::Workspace;
 pub use resource::WorkspaceResource;

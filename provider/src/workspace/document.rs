@@ -106,6 +106,8 @@ pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 pub struct WorkspaceBody {
     /// `name`.
     pub name: String,
+    /// `storage_url` as configured, so that an import plans no change.
+    pub storage_url: String,
 }
 
 impl Body for WorkspaceBody {

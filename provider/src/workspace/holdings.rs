@@ -18,7 +18,7 @@ pub struct Holding {
 /// Folders that a workspace may hold below its root. Nothing else below the root is ever touched.
 const FOLDERS: [&str; 4] = ["models", "environments", "computes", "blobs"];
 /// What exists only below a `file://` root.
-const LOCAL_FOLDERS: [&str; 1] = ["venvs"];
+const LOCAL_FOLDERS: [&str; 2] = ["local", "venvs"];
 
 impl Catalogue {
     /// Everything that the workspace holds, unfinished creates included.

@@ -27,7 +27,7 @@ fn compute(directory: &Path) -> ComputeBody {
 async fn everything_that_a_workspace_holds_is_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    create(&catalogue, "", WorkspaceBody { name: "ws".into() }).await;
+    create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() }).await;
     assert_eq!(catalogue.holdings().await.expect("listed"), []);
     create(&catalogue, "ridge", ModelBody::default()).await;
     create(&catalogue, "local", compute(folder.path())).await;
@@ -39,7 +39,7 @@ async fn everything_that_a_workspace_holds_is_listed() {
 async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    create(&catalogue, "", WorkspaceBody { name: "ws".into() }).await;
+    create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() }).await;
     create(&catalogue, "ridge", ModelBody::default()).await;
     catalogue.put_blob("x".into()).await.expect("put");
     drop(catalogue.hold_blobs().await.expect("held"));

@@ -66,7 +66,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut known: BTreeMap<PathBuf, Source> =
         sources.into_iter().map(|source| (source.path.clone(), source)).collect();
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(POLL);
         for found in find(args)? {
             let source = known.entry(found.path.clone()).or_insert(found);
@@ -76,7 +79,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         out.flush()?;
     }
-    Ok(())
 }
 
 /// An empty result has a reason.

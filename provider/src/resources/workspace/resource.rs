@@ -22,6 +22,11 @@ fn open(url: &Attr<String>, attribute: &str) -> Result<Catalogue, Diagnostics> {
     Ok(Catalogue::open(&id).or_explain(format!("Cannot open workspace {id}"))?)
 }
 
+fn body(planned: &Workspace) -> Result<WorkspaceBody, Diagnostics> {
+    let (name, storage_url) = (planned.name.require("name")?, planned.storage_url.require("storage_url")?);
+    Ok(WorkspaceBody { name: name.clone(), storage_url: storage_url.clone() })
+}
+
 #[async_trait]
 impl Resource for WorkspaceResource {
     type Data = Settings;
@@ -35,7 +40,7 @@ impl Resource for WorkspaceResource {
     async fn create(&self, context: &mut Context<Settings>, planned: Workspace) -> Result<Workspace, Diagnostics> {
         let catalogue = open(&planned.storage_url, "storage_url")?;
         let summary = format!("Cannot create workspace {}", catalogue.workspace());
-        let body = WorkspaceBody { name: planned.name.require("name")?.clone() };
+        let body = body(&planned)?;
         let owner = &context.data().owner;
         let begun = catalogue.begin("", owner, spec_digest(&body), body.clone()).await.or_explain(&summary)?;
         if let Begun::Intent(intent) = begun {
@@ -52,8 +57,8 @@ impl Resource for WorkspaceResource {
         };
         Ok(Some(Workspace {
             name: found.body.name.into(),
-            // After an import: the normal form, and the default.
-            storage_url: state.storage_url.known().unwrap_or_else(|| catalogue.workspace().to_string()).into(),
+            storage_url: found.body.storage_url.into(),
+            // After an import: the default.
             force_destroy: state.force_destroy.unwrap_or(false).into(),
             id: state.id,
         }))
@@ -66,8 +71,8 @@ impl Resource for WorkspaceResource {
         planned: Workspace,
     ) -> Result<Workspace, Diagnostics> {
         let catalogue = open(&prior.id, "id")?;
-        let name = planned.name.require("name")?;
-        let change = |body: &mut WorkspaceBody| body.name.clone_from(name);
+        let wanted = body(&planned)?;
+        let change = |body: &mut WorkspaceBody| body.clone_from(&wanted);
         let updated = catalogue.update::<WorkspaceBody, _>("", change).await;
         updated.or_explain(format!("Cannot change workspace {}", catalogue.workspace()))?;
         Ok(planned)
