@@ -88,7 +88,8 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         let mut words = request.split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let names = std::fs::read_dir(folder)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let page = || names.map(|name| format!("<a href=\"/{name}\">{name}</a>\n")).collect::<String>().into_bytes();
+        let page =
+            || names.fold(String::new(), |page, name| page + &format!("<a href=\"/{name}\">{name}</a>\n")).into_bytes();
         let body = if path == "/" { Some(page()) } else { std::fs::read(folder.join(&path[1..])).ok() };
         let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
         let body = body.unwrap_or_default();

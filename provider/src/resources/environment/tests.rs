@@ -1,6 +1,5 @@
-use serde_json::{Value as Json, json};
-use tfplugin::Value;
-use tfplugin::testing::{Core, CoreError, Planned, State};
+use serde_json::{Value, json};
+use tfplugin::testing::{Core, CoreError, State};
 
 use crate::environment::wheel::Scorers;
 use crate::environment::wheel::tests::write;
@@ -25,7 +24,7 @@ impl World {
     }
 
     /// An environment without packages needs no index.
-    fn config(&self, changes: &Json) -> Json {
+    fn config(&self, changes: &Value) -> Value {
         let mut config =
             json!({ "name": "sklearn", "workspace_id": self.workspace.text("id"), "pip_requirements": "# nothing\n" });
         for (key, value) in changes.as_object().into_iter().flatten() {
@@ -35,14 +34,7 @@ impl World {
     }
 
     async fn create(&self) -> State {
-        self.core.create("azureml_environment", self.config(&Json::Null)).await.expect("created")
-    }
-}
-
-fn planned_at<'a>(planned: &'a Planned, attribute: &str) -> &'a Value {
-    match &planned.value {
-        Value::Object(values) => &values[attribute],
-        other => panic!("{other:?} is no object"),
+        self.core.create("azureml_environment", self.config(&Value::Null)).await.expect("created")
     }
 }
 
@@ -56,7 +48,7 @@ async fn an_environment_is_built_and_imported_without_a_change() {
     let world = World::new().await;
     let environment = world.create().await;
     assert_eq!((environment.get("version"), environment.text("scorer_version")), (json!(1), "0.1.0".into()));
-    world.core.assert_settled(&environment, world.config(&Json::Null)).await.expect("settled");
+    world.core.assert_settled(&environment, world.config(&Value::Null)).await.expect("settled");
     let built = std::fs::read_dir(world.folder.path().join("ws/venvs")).expect("a folder");
     assert_eq!(built.flatten().filter(|entry| entry.path().join("pyvenv.cfg").exists()).count(), 1);
     let imported = world.core.import("azureml_environment", &environment.text("id")).await.expect("imported");
@@ -71,7 +63,7 @@ async fn a_new_version_shows_users_that_their_environment_will_change_and_anothe
     let variables = world.config(&json!({ "environment_variables": { "A": "1" } }));
     let planned = world.core.plan("azureml_environment", Some(&environment), variables.clone()).await.expect("planned");
     for attribute in ["id", "version"] {
-        assert!(planned_at(&planned, attribute).is_unknown(), "{attribute}");
+        assert!(planned.value.attribute(attribute).is_unknown(), "{attribute}");
     }
     let updated = world.core.update(&environment, variables.clone()).await.expect("updated");
     assert_eq!((updated.get("version"), updated.text("id")), (json!(2), environment.text("id")));
@@ -87,13 +79,13 @@ async fn a_newer_release_changes_nothing_until_its_scorer_is_asked_for() {
     let world = World::new().await;
     let environment = world.create().await;
     write(world.folder.path(), "azureml_scorer", "0.2.0", "");
-    world.core.assert_settled(&environment, world.config(&Json::Null)).await.expect("settled");
+    world.core.assert_settled(&environment, world.config(&Value::Null)).await.expect("settled");
     let newer = world.config(&json!({ "scorer_version": "0.2.0" }));
     let updated = world.core.update(&environment, newer.clone()).await.expect("updated");
     assert_eq!((updated.get("version"), updated.text("scorer_version")), (json!(2), "0.2.0".into()));
     world.core.assert_settled(&updated, newer).await.expect("settled");
     // Without the argument the environment keeps what it has.
-    world.core.assert_settled(&updated, world.config(&Json::Null)).await.expect("settled");
+    world.core.assert_settled(&updated, world.config(&Value::Null)).await.expect("settled");
     let absent = world.config(&json!({ "scorer_version": "9.0.0" }));
     let (path, text) = complaint(&world.core.update(&updated, absent).await.expect_err("refused"));
     assert!(path == "scorer_version" && text.contains("0.1.0, 0.2.0"), "{path}: {text}");

@@ -1,6 +1,5 @@
-use serde_json::{Value as Json, json};
-use tfplugin::Value;
-use tfplugin::testing::{Action, Core, CoreError, Planned, State, UNKNOWN};
+use serde_json::{Value, json};
+use tfplugin::testing::{Action, Core, CoreError, State, UNKNOWN};
 
 use crate::provider::AzureMl;
 
@@ -26,7 +25,7 @@ impl World {
         std::fs::write(self.folder.path().join(name), content).expect("written");
     }
 
-    fn config(&self) -> Json {
+    fn config(&self) -> Value {
         json!({
             "name": "ridge",
             "workspace_id": self.workspace.text("id"),
@@ -34,7 +33,7 @@ impl World {
         })
     }
 
-    fn with(&self, changes: &Json) -> Json {
+    fn with(&self, changes: &Value) -> Value {
         let mut config = self.config();
         for (key, value) in changes.as_object().into_iter().flatten() {
             config[key] = value.clone();
@@ -46,16 +45,9 @@ impl World {
         self.core.create("azureml_model", self.config()).await.expect("created")
     }
 
-    async fn plan_error(&self, prior: Option<&State>, config: Json) -> (String, String) {
+    async fn plan_error(&self, prior: Option<&State>, config: Value) -> (String, String) {
         let error = self.core.plan("azureml_model", prior, config).await.expect_err("refused");
         complaint(&error)
-    }
-}
-
-fn planned_at<'a>(planned: &'a Planned, attribute: &str) -> &'a Value {
-    match &planned.value {
-        Value::Object(values) => &values[attribute],
-        other => panic!("{other:?} is no object"),
     }
 }
 
@@ -68,7 +60,7 @@ fn complaint(error: &CoreError) -> (String, String) {
 async fn a_model_is_registered_as_version_one_and_planned_with_its_digest() {
     let world = World::new().await;
     let planned = world.core.plan("azureml_model", None, world.config()).await.expect("planned");
-    let digest = planned_at(&planned, "digest").clone();
+    let digest = planned.value.attribute("digest").clone();
     let model = world.create().await;
     assert_eq!(model.get("version"), json!(1));
     assert_eq!(model.text("version_id"), format!("{}/1", model.text("id")));
@@ -82,7 +74,7 @@ async fn only_changed_content_makes_a_version() {
     let model = world.create().await;
     let described = world.with(&json!({ "description": "d", "tags": { "a": "1" }, "keep_versions": 3 }));
     let planned = world.core.plan("azureml_model", Some(&model), described.clone()).await.expect("planned");
-    assert!(!planned_at(&planned, "version").is_unknown());
+    assert!(!planned.value.attribute("version").is_unknown());
     let model = world.core.update(&model, described.clone()).await.expect("updated");
     assert_eq!((model.get("version"), model.text("tags.a")), (json!(1), "1".into()));
     world.core.assert_settled(&model, described.clone()).await.expect("settled");
@@ -91,7 +83,7 @@ async fn only_changed_content_makes_a_version() {
     let planned = world.core.plan("azureml_model", Some(&model), described.clone()).await.expect("planned");
     assert_eq!(planned.action, Action::Update);
     for attribute in ["version", "version_id"] {
-        assert!(planned_at(&planned, attribute).is_unknown(), "{attribute}");
+        assert!(planned.value.attribute(attribute).is_unknown(), "{attribute}");
     }
     let next = world.core.update(&model, described.clone()).await.expect("updated");
     assert_eq!((next.get("version"), next.text("id")), (json!(2), model.text("id")));
@@ -104,7 +96,7 @@ async fn a_path_that_is_not_known_yet_leaves_everything_open() {
     let model = world.create().await;
     let unknown = world.with(&json!({ "path": UNKNOWN }));
     let planned = world.core.plan("azureml_model", Some(&model), unknown).await.expect("planned");
-    assert!(planned_at(&planned, "digest").is_unknown());
+    assert!(planned.value.attribute("digest").is_unknown());
     // Known at last, and nothing has changed.
     let model = world.core.apply_with(planned, world.config()).await.expect("applied").expect("there");
     assert_eq!(model.get("version"), json!(1));
@@ -128,7 +120,7 @@ async fn properties_only_grow() {
     let model = world.core.create("azureml_model", first).await.expect("created");
     let grown = world.with(&json!({ "properties": { "a": "1", "b": "2" } }));
     let model = world.core.update(&model, grown).await.expect("updated");
-    for changed in [json!({ "a": "2", "b": "2" }), json!({ "a": "1" }), Json::Null] {
+    for changed in [json!({ "a": "2", "b": "2" }), json!({ "a": "1" }), Value::Null] {
         let config = world.with(&json!({ "properties": changed }));
         let (attribute, detail) = world.plan_error(Some(&model), config).await;
         assert!(attribute == "properties" && detail.contains("only grow"), "{attribute}: {detail}");
@@ -161,7 +153,7 @@ async fn a_model_that_disappeared_is_planned_anew_and_lost_content_is_put_back()
     let blobs = world.folder.path().join("ws/blobs");
     std::fs::remove_dir_all(&blobs).expect("removed");
     let found = world.core.refresh(&model).await.expect("read").expect("there");
-    assert_eq!(found.get("digest"), Json::Null);
+    assert_eq!(found.get("digest"), Value::Null);
     let repaired = world.core.update(&model, world.config()).await.expect("updated");
     assert_eq!((repaired.get("version"), blobs.exists()), (json!(1), true));
     world.core.assert_settled(&repaired, world.config()).await.expect("settled");
@@ -210,8 +202,8 @@ async fn the_data_source_finds_the_newest_version_or_the_wanted_one() {
     world.write("ridge.joblib", "two");
     let model = world.core.update(&model, world.config()).await.expect("updated");
     let query =
-        |version: Json| json!({ "workspace_id": world.workspace.text("id"), "name": "ridge", "version": version });
-    let newest = world.core.data("azureml_model", query(Json::Null)).await.expect("found");
+        |version: Value| json!({ "workspace_id": world.workspace.text("id"), "name": "ridge", "version": version });
+    let newest = world.core.data("azureml_model", query(Value::Null)).await.expect("found");
     assert_eq!((newest.text("version_id"), newest.text("digest")), (model.text("version_id"), model.text("digest")));
     let first = world.core.data("azureml_model", query(json!(1))).await.expect("found");
     assert_ne!(first.text("digest"), newest.text("digest"));
