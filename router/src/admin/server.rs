@@ -17,7 +17,7 @@ use super::{MAX_REQUEST, MAX_RESPONSE};
 /// Clients that are served at once; further ones wait.
 const CLIENTS: usize = 64;
 /// A client that asks nothing for so long is let go.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 /// A client that does not read its answer for so long is let go.
 const WRITE: Duration = Duration::from_secs(30);
 /// How long a new executable may take to print its version.

@@ -16,7 +16,7 @@ use super::service::{names, status};
 use super::table::Table;
 
 /// An apply makes app directories and keys before the document that names them, so what is young is left alone.
-const YOUNG: Duration = Duration::from_secs(3600);
+const YOUNG: Duration = Duration::from_hours(1);
 
 /// Something that nothing names.
 #[derive(Serialize)]

@@ -72,7 +72,7 @@ enum Command {
 /// Which compute.
 #[derive(Args, Clone)]
 struct Compute {
-    /// Directory of the local compute (`directory` of the resource azureml_local_compute).
+    /// Directory of the local compute (`directory` of the resource `azureml_local_compute`).
     #[arg(long, short, value_name = "DIRECTORY")]
     directory: PathBuf,
 }

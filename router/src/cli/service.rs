@@ -149,7 +149,7 @@ fn online(status: Option<&Status>) -> Result<(), Failure> {
 
 fn list(json: bool) -> Result<(), Failure> {
     let status = status()?;
-    let stats = if status.is_some() { stats() } else { BTreeMap::new() };
+    let counters = if status.is_some() { stats() } else { BTreeMap::new() };
     let mut views = Vec::new();
     let mut unreadable = Vec::new();
     for name in names()? {
@@ -157,7 +157,7 @@ fn list(json: bool) -> Result<(), Failure> {
             Ok(service) => views.push(View {
                 uri: uri(&service, status.as_ref()),
                 status: status.as_ref().and_then(|status| status.services.get(&name).cloned()),
-                stats: stats.get(&name).cloned(),
+                stats: counters.get(&name).cloned(),
                 service,
             }),
             Err(failure) => unreadable.push((name, failure)),

@@ -11,7 +11,7 @@ impl Table {
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.0.push(cells.to_vec());
+        self.0.push(cells.into());
     }
 
     /// Writes the table, each line with `indent` before it.

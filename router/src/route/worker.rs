@@ -25,6 +25,10 @@ use crate::config::{Config, ms};
 /// lets the others go first for a moment.
 const LEAD: usize = 4;
 
+/// A stopping worker keeps unused connections for so long: a caller that is about to use one then gets an answer, which
+/// closes the connection, and not an error.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// An order to one thread.
 enum Order {
     /// Look at the new table, then say so.
@@ -161,12 +165,18 @@ async fn serve(
         Err(error) => panic!("the listening socket cannot be used: {error}"),
     };
     let open = Open::default();
-    let accepting = event_loop::spawn(accept(Rc::clone(&thread), listener, Rc::clone(&open), loads, index));
     let keeping = event_loop::spawn(keep_house(Rc::clone(&thread)));
+    // Before the first table every service would be unknown; callers wait in the backlog until there is one.
+    let mut waiting = Some((listener, loads));
+    let mut accepting = None;
     loop {
         match orders.recv().await {
             Some(Order::Swap(done)) => {
                 thread.pool.borrow_mut().retain(&thread.table().replicas);
+                if let Some((listener, loads)) = waiting.take() {
+                    let accepted = accept(Rc::clone(&thread), listener, Rc::clone(&open), loads, index);
+                    accepting = Some(event_loop::spawn(accepted));
+                }
                 // The control thread waits for all of them, or has gone.
                 let _ = done.send(());
             }
@@ -174,15 +184,23 @@ async fn serve(
             Some(Order::Stop) | None => return,
         }
     }
-    accepting.abort();
-    thread.stopping.set(true);
-    for (task, idle) in open.borrow().values() {
-        if idle.get() {
-            task.abort();
-        }
+    drop(waiting);
+    if let Some(accepting) = accepting {
+        accepting.abort();
     }
-    let deadline = Instant::now() + ms(thread.config.timeouts.drain_ms);
+    thread.stopping.set(true);
+    let start = Instant::now();
+    let deadline = start + ms(thread.config.timeouts.drain_ms);
+    let mut swept = false;
     while thread.connections.get() > 0 && Instant::now() < deadline {
+        if !swept && start.elapsed() >= LINGER {
+            swept = true;
+            for (task, idle) in open.borrow().values() {
+                if idle.get() {
+                    task.abort();
+                }
+            }
+        }
         match race(sleep(Duration::from_millis(10)), orders.recv()).await {
             Either::Second(Some(Order::Stop) | None) => break,
             Either::Second(Some(Order::Swap(done))) => drop(done),

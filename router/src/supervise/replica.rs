@@ -13,9 +13,9 @@ use super::process;
 /// First wait before a replica that died is started again; doubles with each further death.
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// Longest wait.
-const MAX_BACK_OFF: Duration = Duration::from_secs(60);
+const MAX_BACK_OFF: Duration = Duration::from_mins(1);
 /// A replica that was ready for so long starts its count of deaths again.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 /// Deaths without a reason that make a failure terminal.
 const TERMINAL_CRASHES: u32 = 3;
 /// Lines of the log that a failure carries.
@@ -205,8 +205,8 @@ mod tests {
             version: "v".to_owned(),
             revision: "r".to_owned(),
             template: template.expect("a template"),
-            progress_deadline: Duration::from_secs(600),
-            scoring_timeout: Duration::from_secs(60),
+            progress_deadline: Duration::from_mins(10),
+            scoring_timeout: Duration::from_mins(1),
         };
         let mut replica = Replica::new(1, Arc::new(launch), since);
         replica.stage = stage;

@@ -30,7 +30,7 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 const BACK_OFF: Duration = Duration::from_millis(100);
 const MAX_BACK_OFF: Duration = Duration::from_secs(5);
 /// A worker that ran for so long starts the count of deaths again.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 /// What a worker gets of the supervisor's own environment.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "RUST_LOG", "RUST_BACKTRACE"];
 /// Unconfirmed snapshots whose generations are remembered.

@@ -115,7 +115,7 @@ fn logs_have_the_replica_before_each_line() {
 /// Makes a file or folder look as if nobody had touched it for a day.
 fn age(compute: &Compute, path: &str) {
     let file = File::open(compute.path(path)).expect("there");
-    file.set_modified(SystemTime::now() - Duration::from_secs(86_400)).expect("dated");
+    file.set_modified(SystemTime::now() - Duration::from_hours(24)).expect("dated");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn gc_finds_what_nothing_names_and_deletes_it_only_when_told() {
         age(&compute, path);
     }
     // The newest program is what the next start executes.
-    let newer = SystemTime::now() - Duration::from_secs(80_000);
+    let newer = SystemTime::now() - Duration::from_hours(23);
     File::open(compute.path("bin/azureml-fe-new")).expect("there").set_modified(newer).expect("dated");
 
     let paths = |output: &Output| -> Vec<String> {

@@ -19,7 +19,7 @@ use serving::layout;
 use serving::service::Service;
 
 /// How long a condition may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 static PYTHON: LazyLock<String> = LazyLock::new(|| {
     let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();

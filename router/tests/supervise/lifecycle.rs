@@ -45,7 +45,8 @@ fn a_second_supervisor_is_refused_and_a_bad_configuration_too() {
     assert_eq!(first_line(&mut second)["error"]["reason"], "already_running");
     assert_eq!(second.wait().expect("ended").code(), Some(1));
     assert!(alive(running.child.id()));
-    let mut child = Compute::at("porte = 1\n").spawn();
+    let broken = Compute::at("porte = 1\n");
+    let mut child = broken.spawn();
     let line = first_line(&mut child);
     assert_eq!(line["error"]["reason"], "invalid_config");
     assert!(line["error"]["message"].as_str().expect("a message").contains("porte"), "{line}");

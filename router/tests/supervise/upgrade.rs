@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -88,7 +88,7 @@ fn a_supervisor_that_cannot_execute_its_successor_goes_on_and_says_why() {
         Some(Response::Error { message }) => assert!(message.contains("could not take over"), "{message}"),
         other => panic!("{other:?}"),
     }
-    assert!(reader.fill_buf().is_ok() && compute.log().contains("the upgrade failed"));
+    assert!(compute.log().contains("the upgrade failed"));
     assert_eq!(compute.settled("diabetes", 1).replicas, before.replicas);
     assert_eq!(score(&running.address, "diabetes").0, 200);
 }
