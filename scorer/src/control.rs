@@ -70,6 +70,26 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Rings on the thread that runs user code, so that Python's handler can stop a `run()` at its time-out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alarm(libc::pthread_t);
+
+impl Alarm {
+    /// An alarm for the calling thread, which must live as long as the process.
+    #[allow(unsafe_code, reason = "the standard library has no thread id that signals can be sent to")]
+    pub(crate) fn of_this_thread() -> Self {
+        // SAFETY: the call has no preconditions.
+        Self(unsafe { libc::pthread_self() })
+    }
+
+    /// Sends SIGALRM.
+    #[allow(unsafe_code, reason = "see above")]
+    pub(crate) fn ring(self) {
+        // SAFETY: the thread is Python's main thread, which ends only with the process.
+        unsafe { libc::pthread_kill(self.0, libc::SIGALRM) };
+    }
+}
+
 /// Ends this worker process when its parent is gone, on a thread of its own, whatever user code does.
 pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
     let watch = move || {

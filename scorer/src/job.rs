@@ -1,10 +1,10 @@
 //! Requests on their way from the IO thread to Python's main thread.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// One request for `run()`.
 pub(crate) struct Job {
@@ -19,13 +19,53 @@ pub(crate) struct Job {
     /// The time-out that the deadline comes from, for the answer's text.
     pub(crate) timeout_ms: u64,
     pub(crate) reply: oneshot::Sender<Reply>,
+    pub(crate) replies: Arc<Replies>,
+}
+
+impl Job {
+    /// Answers the request; a caller that has gone does not need its answer.
+    pub(crate) fn answer(self, reply: Reply) {
+        self.replies.push(self.reply, reply);
+    }
+}
+
+/// Answers on their way back to the IO thread. Waking that thread is a system call, so it is woken once for all the
+/// answers that it has not seen.
+#[derive(Default)]
+pub(crate) struct Replies {
+    waiting: Mutex<Vec<(oneshot::Sender<Reply>, Reply)>>,
+    more: Notify,
+}
+
+impl Replies {
+    fn push(&self, to: oneshot::Sender<Reply>, reply: Reply) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = waiting.is_empty();
+        waiting.push((to, reply));
+        drop(waiting);
+        if first {
+            self.more.notify_one();
+        }
+    }
+
+    /// Hands the answers out, on the IO thread.
+    pub(crate) async fn deliver(self: Arc<Self>) {
+        loop {
+            self.more.notified().await;
+            let answers = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            for (to, reply) in answers {
+                let _ = to.send(reply);
+            }
+        }
+    }
 }
 
 /// What `run()` made of it.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    /// `None` for a JSON body without other headers.
+    pub(crate) headers: Option<Vec<(String, String)>>,
     pub(crate) body: Vec<u8>,
     /// `x-ms-run-function-failed`.
     pub(crate) failed: bool,
@@ -43,13 +83,20 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
+    /// Threads that wait for a job: only they need the system call that wakes them.
+    idle: usize,
     closed: bool,
 }
 
 impl Queue {
     pub(crate) fn push(&self, job: Job) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(job);
-        self.changed.notify_one();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting.push_back(job);
+        let idle = state.idle > 0;
+        drop(state);
+        if idle {
+            self.changed.notify_one();
+        }
     }
 
     /// The next job; `None` when the queue is closed and empty.
@@ -62,7 +109,9 @@ impl Queue {
             if state.closed {
                 return None;
             }
+            state.idle += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 

@@ -23,6 +23,7 @@ use pyo3::prelude::*;
 use serving::admin::{FailureReason, ScorerEvent};
 use tokio::sync::mpsc as channel;
 
+use crate::control::Alarm;
 use crate::job::{Job, Queue, Reply};
 use crate::pool::News;
 use crate::server::{Server, Settings};
@@ -81,8 +82,13 @@ impl Core {
         let control = control_fd.map(|fd| Arc::new(UnixStream::from(adopt(fd))));
         let queue = Arc::new(Queue::default());
         let (orders, received) = channel::unbounded_channel();
-        let settings =
-            Settings { scoring_timeout_ms, max_body, server_version, grace: grace_ms.map(Duration::from_millis) };
+        let settings = Settings {
+            scoring_timeout_ms,
+            max_body,
+            server_version,
+            grace: grace_ms.map(Duration::from_millis),
+            alarm: Alarm::of_this_thread(),
+        };
         let watch = Watch { init_timeout, trace_path, script, control: control.clone() };
         let io_queue = queue.clone();
         std::thread::Builder::new()
@@ -203,9 +209,16 @@ impl Request {
     }
 
     /// Answers; a second answer is ignored.
-    fn reply(&mut self, status: u16, headers: Vec<(String, String)>, body: Vec<u8>, failed: bool, run_ms: Option<f64>) {
+    fn reply(
+        &mut self,
+        status: u16,
+        headers: Option<Vec<(String, String)>>,
+        body: Vec<u8>,
+        failed: bool,
+        run_ms: Option<f64>,
+    ) {
         if let Some(job) = self.job.take() {
-            let _ = job.reply.send(Reply { status, headers, body, failed, run_ms });
+            job.answer(Reply { status, headers, body, failed, run_ms });
         }
     }
 }
@@ -232,6 +245,7 @@ fn run_io(
             tokio::task::spawn_local(control::die_with(control));
         }
         let server = Server::new(settings, queue.clone());
+        tokio::task::spawn_local(server.replies().deliver());
         tokio::task::spawn_local(accept(listener, server.clone()));
         let started = server.clone();
         tokio::task::spawn_local(async move {

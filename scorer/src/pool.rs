@@ -45,7 +45,7 @@ struct Question<'a> {
 #[derive(Deserialize)]
 struct Answer {
     status: u16,
-    headers: Vec<(String, String)>,
+    headers: Option<Vec<(String, String)>>,
     failed: bool,
     run_ms: Option<f64>,
 }
@@ -135,8 +135,7 @@ impl Worker {
         self.send(&serde_json::to_vec(&question)?, &job.body)?;
         let (answer, body) = self.receive::<Answer>()?;
         let Answer { status, headers, failed, run_ms } = answer;
-        // A caller that has gone does not need its answer.
-        let _ = job.reply.send(Reply { status, headers, body, failed, run_ms });
+        job.answer(Reply { status, headers, body, failed, run_ms });
         Ok(())
     }
 

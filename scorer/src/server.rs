@@ -12,8 +12,9 @@ use serving::wire;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 
+use crate::control::Alarm;
 use crate::http::{Answer, Connection, Framing, Head, Refused};
-use crate::job::{Job, Queue, Reply};
+use crate::job::{Job, Queue, Replies, Reply};
 use crate::slots::{RESERVATION, Refusal, Slots};
 
 /// Longest request id that is accepted (R§15.6).
@@ -21,6 +22,8 @@ const MAX_ID: usize = 100;
 
 /// Longest time-out in milliseconds, a week: longer ones are cut, so that no clock overflows.
 const MAX_TIMEOUT_MS: u64 = 604_800_000;
+/// Pause between two alarms for a `run()` that is beyond its time-out.
+const RING: Duration = Duration::from_millis(20);
 /// Exit code of a process whose user code does not stop at its time-out.
 const STUCK: i32 = 4;
 const HTML: &str = "text/html; charset=utf-8";
@@ -36,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) server_version: String,
     /// How long user code may ignore its time-out before this process ends; `None` when workers run it.
     pub(crate) grace: Option<Duration>,
+    /// Stops user code that runs in this process.
+    pub(crate) alarm: Alarm,
 }
 
 /// State of the IO thread.
@@ -43,6 +48,7 @@ pub(crate) struct Server {
     settings: Settings,
     slots: RefCell<Slots<Wake>>,
     queue: Arc<Queue>,
+    replies: Arc<Replies>,
     /// Swagger documents by version; empty until `init()` has returned.
     swagger: RefCell<Option<BTreeMap<String, String>>>,
     drained: Notify,
@@ -59,6 +65,7 @@ impl Server {
             settings,
             slots: RefCell::new(Slots::new()),
             queue,
+            replies: Arc::default(),
             swagger: RefCell::new(None),
             drained: Notify::new(),
             active: Cell::new(0),
@@ -69,6 +76,11 @@ impl Server {
     /// `init()` has returned: answer.
     pub(crate) fn ready(&self, swagger: BTreeMap<String, String>) {
         *self.swagger.borrow_mut() = Some(swagger);
+    }
+
+    /// The answers of user code, to be delivered on this thread.
+    pub(crate) fn replies(&self) -> Arc<Replies> {
+        self.replies.clone()
     }
 
     /// Whether [`ready`](Self::ready) was called.
@@ -92,13 +104,13 @@ impl Server {
     ) {
         let mut connection = Connection::new(stream, idle);
         loop {
-            let head = match connection.head().await {
+            let mut head = match connection.head().await {
                 Ok(head) => head,
                 Err(refused) => return self.give_up(connection, refused).await,
             };
             let active = Active::new(&self);
             let started = Instant::now();
-            let (answer, body) = match self.respond(&mut connection, &head).await {
+            let (answer, body) = match self.respond(&mut connection, &mut head).await {
                 Ok(responded) => responded,
                 Err(refused) => return self.give_up(connection, refused).await,
             };
@@ -129,7 +141,7 @@ impl Server {
     async fn respond<S: AsyncRead + AsyncWrite + Unpin>(
         self: &Rc<Self>,
         connection: &mut Connection<S>,
-        head: &Head,
+        head: &mut Head,
     ) -> Result<(Answer, Body), Refused> {
         if head.path == wire::SCORE_PATH {
             return self.score(connection, head).await;
@@ -224,7 +236,7 @@ impl Server {
     async fn score<S: AsyncRead + AsyncWrite + Unpin>(
         self: &Rc<Self>,
         connection: &mut Connection<S>,
-        head: &Head,
+        head: &mut Head,
     ) -> Result<(Answer, Body), Refused> {
         let ids = match self.ids(head, Answer::default()) {
             Ok(answer) => answer.headers,
@@ -267,7 +279,7 @@ impl Server {
     /// Hands a request to Python and waits for its answer or its time-out, which counts from the request's arrival.
     async fn run(
         self: &Rc<Self>,
-        head: &Head,
+        head: &mut Head,
         ids: &[(String, String)],
         body: Vec<u8>,
         (arrived, timeout_ms): (Instant, u64),
@@ -283,19 +295,20 @@ impl Server {
             id,
             method: head.method.clone(),
             query: head.query.clone(),
-            headers: head.headers.clone(),
+            headers: std::mem::take(&mut head.headers),
             body,
             request_id,
             deadline,
             timeout_ms,
             reply,
+            replies: self.replies.clone(),
         });
         match tokio::time::timeout_at(deadline.into(), &mut replied).await {
             Ok(Ok(reply)) => scored(reply),
             Ok(Err(_)) => failed(500, "The scoring process ended while it ran the request."),
             Err(_) => {
                 if !self.queue.withdraw(id) {
-                    tokio::task::spawn_local(stopped(replied, slot, self.settings.grace));
+                    tokio::task::spawn_local(stopped(replied, slot, self.settings.grace, self.settings.alarm));
                 }
                 failed(500, &format!("Scoring timeout after {timeout_ms} ms"))
             }
@@ -389,18 +402,27 @@ impl Drop for Slot {
 
 /// Keeps the slot of a request that has timed out until user code has really stopped, and ends the process when user
 /// code does not stop: whoever started it starts it anew.
-async fn stopped(replied: oneshot::Receiver<Reply>, slot: Slot, grace: Option<Duration>) {
+async fn stopped(replied: oneshot::Receiver<Reply>, slot: Slot, grace: Option<Duration>, alarm: Alarm) {
     let Some(grace) = grace else {
         let _ = replied.await;
         return drop(slot);
     };
-    if tokio::time::timeout(grace, replied).await.is_err() {
-        crate::log::line(
-            'E',
-            "run() does not stop at its time-out; the process ends so that another can take its place",
-        );
-        crate::control::exit_now(STUCK);
+    // Again and again: an alarm in the moment before Python begins the request is not taken for the request's.
+    let ringing = async {
+        loop {
+            alarm.ring();
+            tokio::time::sleep(RING).await;
+        }
+    };
+    tokio::select! {
+        _ = replied => {}
+        () = ringing => {}
+        () = tokio::time::sleep(grace) => {
+            crate::log::line('E', "run() does not stop at its time-out; the process ends so that another takes its place");
+            crate::control::exit_now(STUCK);
+        }
     }
+    drop(slot);
 }
 
 /// The body as the script gets it: UTF-8 text. Forms reach a script without decorators as the empty string, as in the
@@ -421,7 +443,8 @@ fn text(head: &Head, body: Vec<u8>) -> Result<Vec<u8>, String> {
 }
 
 fn scored(reply: Reply) -> Answer {
-    let mut answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+    let headers = reply.headers.unwrap_or_else(|| vec![("content-type".into(), "application/json".into())]);
+    let mut answer = Answer { status: reply.status, headers, body: reply.body };
     if let Some(milliseconds) = reply.run_ms {
         answer.headers.push(("x-ms-run-fn-exec-ms".into(), format!("{milliseconds:.3}")));
     }

@@ -46,7 +46,7 @@ def main():
         sys.exit(code)
     prepare()
     try:
-        script = load(settings, trace)
+        script = load(settings, trace, alarm=False)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
@@ -69,10 +69,10 @@ def main():
     core.flush()
 
 
-def load(settings, trace):
+def load(settings, trace, *, alarm):
     """Loads the script and runs ``init()``, whose stack lands in ``trace`` when it does not return in time."""
     faulthandler.dump_traceback_later(settings.init_timeout, file=trace)
     try:
-        return Script(settings.app_root, settings.entry_script)
+        return Script(settings.app_root, settings.entry_script, alarm)
     finally:
         faulthandler.cancel_dump_traceback_later()

@@ -57,7 +57,8 @@ def _traceback(error):
 class Script:
     """A loaded score script after ``init()``."""
 
-    def __init__(self, app_root, entry_script):
+    def __init__(self, app_root, entry_script, alarm):
+        self._alarm = alarm
         self._path = os.path.abspath(os.path.join(app_root, entry_script))
         module = self._load()
         inner = getattr(module, "driver_module", None)
@@ -100,9 +101,10 @@ class Script:
     def answer(self, method, query, headers, text, request_id, seconds, timeout_ms):
         """Runs one request: (status, headers, body, failed, milliseconds of run or None).
 
+        ``seconds`` are left of the time-out. With ``alarm`` this process rings the alarm at it, else the IO thread does.
         ``headers`` is called for the request's headers if ``run`` wants them.
         """
-        global _armed
+        global _deadline
         logs.request_id = request_id
         try:
             arguments = {self._parameter: _query(query) if method == "GET" else text}
@@ -110,12 +112,15 @@ class Script:
                 arguments["request_headers"] = {name.title(): value for name, value in headers()}
             started = time.perf_counter()
             try:
-                _armed = True
-                signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+                # A little early, because the alarm that belongs to the deadline must not be taken for an old one.
+                _deadline = time.monotonic() + seconds - 0.005
+                if self._alarm:
+                    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
                 result = self._run(**arguments)
             finally:
-                _armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                _deadline = None
+                if self._alarm:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
             milliseconds = (time.perf_counter() - started) * 1000
         except ScoringTimeout:
             _log.error("run() was stopped at its time-out")
@@ -166,10 +171,8 @@ def _render(result):
         return _response(result)
     if isinstance(result, (bytes, bytearray, memoryview)):
         return 200, [("content-type", "application/octet-stream")], bytes(result), False
-    return 200, _JSON_HEADERS, json.dumps({} if result is None else result).encode(), False
-
-
-_JSON_HEADERS = [("content-type", JSON)]
+    # No headers: the core knows those of JSON.
+    return 200, None, json.dumps({} if result is None else result).encode(), False
 
 
 def _response(result):
@@ -192,12 +195,13 @@ def _response(result):
     return result.status_code, sent, content, bool(result.run_function_failed or result.status_code >= 500)
 
 
-# Whether user code runs. The alarm may ring while run() is just returning, and must not end the server then.
-_armed = False
+# When the running request must end; None while no user code runs. The alarm may ring late, when run() is just returning
+# or the next request runs already, and must stop neither.
+_deadline = None
 
 
 def _stop(_signal, _frame):
-    if _armed:
+    if _deadline is not None and time.monotonic() >= _deadline:
         raise ScoringTimeout
 
 

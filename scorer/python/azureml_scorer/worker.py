@@ -50,7 +50,7 @@ def main():
     prepare()
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
-            script = load(settings, trace)
+            script = load(settings, trace, alarm=True)
     except LoadError as error:
         _send(stream, {"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace})
         sys.exit(3)
