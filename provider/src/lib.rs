@@ -9,5 +9,6 @@ pub mod functions;
 pub mod provider;
 pub mod resources;
 pub mod schema;
+pub mod tidy;
 pub mod user_cache;
 pub mod workspace;

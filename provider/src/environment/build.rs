@@ -154,7 +154,7 @@ pub fn interpreter(prefix: &Path) -> PathBuf {
 
 /// Removes the virtual environments that neither an environment nor a service names. Nothing is removed while a
 /// compute cannot be read. Returns how many were removed.
-pub(super) async fn sweep(catalogue: &Catalogue) -> Result<usize, Error> {
+pub(crate) async fn sweep(catalogue: &Catalogue) -> Result<usize, Error> {
     let Ok(folder) = folder(catalogue) else { return Ok(0) };
     // Who builds holds blobs from before the build until a document names it.
     let Some(_guard) = catalogue.stop_writers().await? else { return Ok(0) };

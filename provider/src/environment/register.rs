@@ -97,25 +97,15 @@ pub async fn update_environment(
     build_body(catalogue, &wanted).await?;
     let updated = catalogue.update(name, change).await?;
     drop(held);
-    sweep(catalogue).await;
+    crate::tidy::tidy(catalogue).await;
     Ok(updated)
 }
 
 /// Removes an environment. What services name of it stays as long as they do.
 pub async fn remove_environment(catalogue: &Catalogue, name: &str) -> Result<(), Error> {
     catalogue.remove::<EnvironmentBody>(name).await?;
-    sweep(catalogue).await;
+    crate::tidy::tidy(catalogue).await;
     Ok(())
-}
-
-/// Clears up after something that has succeeded, which must not fail for it.
-async fn sweep(catalogue: &Catalogue) {
-    if let Err(error) = build::sweep(catalogue).await {
-        tracing::warn!(%error, "Virtual environments that nothing names were left in the workspace.");
-    }
-    if let Err(error) = catalogue.sweep().await {
-        tracing::warn!(%error, "Contents that nothing names were left in the workspace.");
-    }
 }
 
 /// The wanted scorer: the one that the environment has, if it is that, else one beside the provider.

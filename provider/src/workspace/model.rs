@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::blob::Digest;
 use super::claim::{Begun, spec_digest};
-use super::document::{ModelBody, ModelVersion};
+use super::document::{Kind, ModelBody, ModelVersion};
 use super::error::Error;
 use super::manifest::Scan;
 use super::revisions::{Revision, now};
@@ -130,6 +130,23 @@ impl Catalogue {
         };
         self.sweep_later().await;
         Ok(updated)
+    }
+
+    /// Forgets the versions of all models that are beyond their `keep_versions` and that no service names any more. For
+    /// whoever has just made a service name less.
+    pub async fn prune_models(&self) -> Result<(), Error> {
+        let Some(references) = self.service_references().await? else { return Ok(()) };
+        for name in self.names(Kind::Model).await? {
+            let Some(model) = self.find::<ModelBody>(&name).await? else { continue };
+            let id = self.workspace.model(&name).to_string();
+            let in_use = |version: u64| references.models.get(&id).is_some_and(|used| used.contains_key(&version));
+            let mut pruned = model.body.clone();
+            pruned.prune(in_use);
+            if model.header.committed && pruned != model.body {
+                self.update(&name, |body: &mut ModelBody| body.prune(in_use)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a model with all its versions. Contents that services name stay as long as they do.

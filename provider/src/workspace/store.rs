@@ -16,7 +16,7 @@ use super::id::WorkspaceId;
 /// How long a writer waits for a sweep, which takes seconds.
 const LOCK_PATIENCE: Duration = Duration::from_mins(15);
 /// How long a sweep waits for writers, which may be at work for hours.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
+const SWEEP_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 pub(super) const LOCK_FILE: &str = "catalogue.lock";
 

@@ -188,7 +188,7 @@ impl Resource for WebserviceResource {
         drop(held);
         match updated {
             Ok(service) => {
-                sweep(&catalogue).await;
+                crate::tidy::tidy(&catalogue).await;
                 shown(&*cluster, &id, &service, &planned).await
             }
             Err(unfinished) => {
@@ -211,7 +211,7 @@ impl Resource for WebserviceResource {
             Err(Stopped::Cluster(error)) => return Err(explain(cannot("delete", name), &error).into()),
             Err(reason) => return Err(failure::stopped(name, Doing::Delete, &reason).into()),
         }
-        sweep(&open(&id)?).await;
+        crate::tidy::tidy(&open(&id)?).await;
         Ok(())
     }
 
@@ -388,11 +388,4 @@ fn same_declaration(prior: &Webservice, planned: &Webservice) -> bool {
         ..model.clone()
     };
     declaration(prior) == declaration(planned)
-}
-
-/// Removes contents that nothing names any more. A failure only leaves them for a later call.
-async fn sweep(catalogue: &Catalogue) {
-    if let Err(error) = catalogue.sweep().await {
-        tracing::warn!(workspace = %catalogue.workspace(), "cannot remove what is not used any more: {error}");
-    }
 }
