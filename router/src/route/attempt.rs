@@ -19,6 +19,9 @@ use crate::config::ms;
 use crate::http1::request::Method;
 use crate::http1::{Framing, HeadLimits, encode};
 
+/// Bodies up to this size are copied behind the head: cheaper than a second piece.
+const JOINED: usize = 4 * 1024;
+
 /// How an attempt ended.
 pub(super) enum Attempt {
     /// The request is over.
@@ -96,7 +99,11 @@ pub(super) async fn attempt(
     }
     let complete = call.body.decoder.done();
     compose(call, route, &slot, deadline, &mut connection.out);
-    let body: &[u8] = if complete { &call.body.kept } else { b"" };
+    let mut body: &[u8] = if complete { &call.body.kept } else { b"" };
+    if body.len() <= JOINED {
+        connection.out.extend_from_slice(body);
+        body = b"";
+    }
     let mut pieces = [IoSlice::new(&connection.out), IoSlice::new(body)];
     let pieces = if body.is_empty() { &mut pieces[..1] } else { &mut pieces };
     match connection.timer.until(deadline, upstream.stream.writer.write_all(pieces)).await {

@@ -26,6 +26,8 @@ pub(super) struct Connection {
     /// What is about to be written.
     pub(super) out: Vec<u8>,
     pub(super) timer: Timer,
+    /// The memory of the last kept body, for the next one.
+    spare: Vec<u8>,
     peer: SocketAddr,
 }
 
@@ -43,7 +45,8 @@ const CALLER_LEFT: u16 = 499;
 /// Serves a connection to its end. `idle` is true while it waits for a request, when it can be ended without harm.
 pub(super) async fn serve(thread: Rc<Thread>, stream: Stream, peer: SocketAddr, idle: Rc<Cell<bool>>) {
     let buffer = BytesMut::with_capacity(super::BUFFER);
-    let mut connection = Connection { thread, stream, buffer, out: Vec::new(), timer: Timer::new(), peer };
+    let (out, spare, timer) = (Vec::new(), Vec::new(), Timer::new());
+    let mut connection = Connection { thread, stream, buffer, out, timer, spare, peer };
     loop {
         let after = match connection.next(&idle).await {
             Next::Closed => return,
@@ -106,26 +109,34 @@ impl Connection {
     /// Answers a request; `None` if the connection is of no more use.
     async fn respond(&mut self, mut call: Box<Call>) -> Option<After> {
         self.out.clear();
+        call.body.kept = std::mem::take(&mut self.spare);
+        call.body.kept.clear();
+        let after = self.dispatch(&mut call).await;
+        self.spare = call.body.kept;
+        after
+    }
+
+    async fn dispatch(&mut self, call: &mut Call) -> Option<After> {
         let target = std::mem::replace(&mut call.target, Ok(Target::Health));
         let (status, error, after) = match target {
             Ok(Target::Health) => {
-                let after = self.after_body(&mut call).await;
-                answer::health(&self.thread, &call, after, &mut self.out);
+                let after = self.after_body(call).await;
+                answer::health(&self.thread, call, after, &mut self.out);
                 (200, None, self.flush().await.map(|()| after))
             }
             Err(error) => {
-                let (code, after) = (error.code(), self.fail(&error, &mut call, b"").await);
+                let (code, after) = (error.code(), self.fail(&error, call, b"").await);
                 (error.status(), Some(code), after)
             }
             Ok(Target::Forward(mut route)) => {
-                let end = forward::forward(self, &mut call, &mut route).await;
+                let end = forward::forward(self, call, &mut route).await;
                 let (status, error, after) = match end {
                     End::Answered { status, after } => (status, None, Some(after)),
                     End::Broken { status } => (status, Some("response_broken"), None),
                     End::CallerLeft => (CALLER_LEFT, Some("caller_left"), None),
                     End::Failed(error) => {
                         self.out.clear();
-                        let after = self.fail(&error, &mut call, &route.version.deployment).await;
+                        let after = self.fail(&error, call, &route.version.deployment).await;
                         (error.status(), Some(error.code()), after)
                     }
                 };
@@ -133,11 +144,11 @@ impl Connection {
                 if status != CALLER_LEFT {
                     route.version.gate.counters.answered(status, latency);
                 }
-                self.log(&call, status, error, (&route.service.name, &route.version.name));
+                self.log(call, status, error, (&route.service.name, &route.version.name));
                 return after;
             }
         };
-        self.log(&call, status, error, ("", ""));
+        self.log(call, status, error, ("", ""));
         after
     }
 

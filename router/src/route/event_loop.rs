@@ -123,7 +123,7 @@ impl Stream {
     pub(super) async fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
-                let (reader, writer) = UnixStream::connect(path).await?.into_split();
+                let (reader, writer) = connect_unix(path).await?.into_split();
                 Ok(Self { reader: Reader::Unix(reader), writer: Writer::Unix(writer) })
             }
             Address::Tcp(address) => Self::tcp(TcpStream::connect(address).await?),
@@ -190,6 +190,17 @@ impl Writer {
             Self::Unix(half) => Pin::new(half).poll_shutdown(context),
         })
         .await
+    }
+}
+
+/// Connects to a unix socket. A full backlog is no failure: its owner is busy, so it is tried again in a moment, until the
+/// caller's time is over.
+async fn connect_unix(path: &str) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(1)).await,
+            result => return result,
+        }
     }
 }
 

@@ -75,10 +75,12 @@ pub(super) async fn gather(connection: &mut Connection, call: &mut Call) -> Resu
             }
             Step::More { skip } => {
                 connection.buffer.advance(skip);
-                let room = match body.framing {
-                    Framing::Sized(length) => usize::try_from(length).map_or(most, |length| length.min(most)).max(4096),
-                    _ => 4096,
+                let expected = match body.framing {
+                    Framing::Sized(length) => usize::try_from(length).map_or(most, |length| length.min(most)),
+                    _ => 0,
                 };
+                body.kept.reserve(expected.saturating_sub(body.kept.len()));
+                let room = expected.saturating_sub(body.kept.len()).max(4096);
                 let Connection { stream, buffer, timer, .. } = connection;
                 more(&mut stream.reader, buffer, timer, config, room).await?;
             }
