@@ -14,6 +14,9 @@ pub mod field;
 pub mod request;
 pub mod response;
 
+#[cfg(test)]
+mod head_tests;
+
 use memchr::memchr_iter;
 
 /// Largest number of header fields that can be configured.
