@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serving::layout;
 
@@ -42,7 +42,31 @@ struct Source {
     id: String,
     path: PathBuf,
     offset: u64,
-    written: SystemTime,
+}
+
+/// One line of a log.
+struct Line {
+    /// The time that it starts with, or that of the line before; empty if there was none yet.
+    time: String,
+    id: String,
+    text: String,
+}
+
+/// Puts the replicas' lines in the order of their times. What a script prints without a time stays after the line before.
+fn print(out: &mut impl Write, mut lines: Vec<Line>) -> io::Result<()> {
+    lines.sort_by(|one, other| one.time.cmp(&other.time));
+    for line in lines {
+        writeln!(out, "{} | {}", line.id, line.text)?;
+    }
+    out.flush()
+}
+
+/// The scorer's lines start with `2026-01-02 03:04:05,678`.
+fn time(text: &str) -> Option<&str> {
+    const FORM: &[u8] = b"0000-00-00 00:00:00,000";
+    let time = text.get(..FORM.len())?;
+    let fits = |(byte, form): (u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form };
+    time.bytes().zip(FORM).all(fits).then_some(time)
 }
 
 /// Prints the logs. The files are the same with and without a supervisor.
@@ -51,16 +75,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if sources.is_empty() {
         explain(args)?;
     }
-    // Log lines carry no common time, so replicas follow each other; the one that wrote last comes last.
-    sources.sort_by_key(|source| source.written);
     let mut out = io::stdout().lock();
+    let mut lines = Vec::new();
     for source in &mut sources {
-        let lines = read(source, TAIL_BYTES)?;
-        for line in &lines[lines.len().saturating_sub(args.lines)..] {
-            writeln!(out, "{} | {line}", source.id)?;
-        }
+        let mut of_source = read(source, TAIL_BYTES)?;
+        lines.extend(of_source.drain(of_source.len().saturating_sub(args.lines)..));
     }
-    out.flush()?;
+    print(&mut out, lines)?;
     if status()?.is_none() {
         let _ = writeln!(io::stderr(), "azureml-fe: no supervisor runs for this compute; these are its log files");
     }
@@ -71,13 +92,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     loop {
         std::thread::sleep(POLL);
+        let mut lines = Vec::new();
         for found in find(args)? {
             let source = known.entry(found.path.clone()).or_insert(found);
-            for line in read(source, u64::MAX)? {
-                writeln!(out, "{} | {line}", source.id)?;
-            }
+            lines.extend(read(source, u64::MAX)?);
         }
-        out.flush()?;
+        print(&mut out, lines)?;
     }
 }
 
@@ -112,9 +132,7 @@ fn find(args: &Args) -> Result<Vec<Source>, Failure> {
         for path in children(&version)? {
             let Some(id) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")) else { continue };
             if args.replica.as_ref().is_none_or(|only| only == id) {
-                let written =
-                    path.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-                sources.push(Source { id: id.to_owned(), path: path.clone(), offset: 0, written });
+                sources.push(Source { id: id.to_owned(), path: path.clone(), offset: 0 });
             }
         }
     }
@@ -130,7 +148,7 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// The complete lines after what was printed, of at most the last `most` bytes.
-fn read(source: &mut Source, most: u64) -> Result<Vec<String>, Failure> {
+fn read(source: &mut Source, most: u64) -> Result<Vec<Line>, Failure> {
     let file = match File::open(&source.path) {
         Ok(file) => file,
         // Removed meanwhile, with its replica.
@@ -149,8 +167,32 @@ fn read(source: &mut Source, most: u64) -> Result<Vec<String>, Failure> {
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 && line.last() == Some(&b'\n') {
         source.offset += line.len() as u64;
-        lines.push(String::from_utf8_lossy(&line[..line.len() - 1]).into_owned());
+        let text = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
+        let before = lines.last().map(|line: &Line| line.time.clone());
+        let time = time(&text).map(str::to_owned).or(before).unwrap_or_default();
+        lines.push(Line { time, id: source.id.clone(), text });
         line.clear();
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_several_replicas_are_in_the_order_of_their_times() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = |id: &str, text: &str| {
+            let path = folder.path().join(id);
+            std::fs::write(&path, text).expect("written");
+            read(&mut Source { id: id.to_owned(), path, offset: 0 }, TAIL_BYTES).expect("read")
+        };
+        let mut lines = source("a", "2026-01-02 03:04:05,001 one\n2026-01-02 03:04:05,003 three\n  its traceback\n");
+        lines.extend(source("b", "first words\n2026-01-02 03:04:05,002 two\nunfinished"));
+        let mut out = Vec::new();
+        print(&mut out, lines).expect("printed");
+        let text = String::from_utf8(out).expect("text").replace("2026-01-02 03:04:05,", "");
+        assert_eq!(text, "b | first words\na | 001 one\nb | 002 two\na | 003 three\na |   its traceback\n");
+    }
 }

@@ -1,9 +1,9 @@
 //! The data path: the router worker.
 //!
-//! A request's way: [`connection`] reads its head, [`call`] takes out what is needed and finds service and version,
-//! [`forward`] waits for a slot of a replica at the version's [`gate`], [`attempt`] sends it there and delivers the
-//! response. Every thread does all of this for its own connections and shares with the others only the [`table`], the
-//! gates and the replicas' counters. [`worker`] owns the threads and the control channel.
+//! A request's way: `connection` reads its head, `call` takes out what is needed and finds service and version,
+//! `forward` waits for a slot of a replica at the version's `gate`, `attempt` sends it there and delivers the
+//! response. Every thread does all of this for its own connections and shares with the others only the `table`, the
+//! gates and the replicas' counters. `worker` owns the threads and the control channel.
 
 mod access;
 mod answer;

@@ -237,6 +237,8 @@ impl Supervisor {
             // From here on a caller is refused instead of waiting for a worker that will not come.
             self.listener = None;
             self.announcement = None;
+            // Nothing is started any more.
+            self.replicas.retain(|replica| replica.child.is_some());
             self.drain_workers(|_| true);
         }
         if signalled_again {

@@ -101,7 +101,14 @@ fn start(options: &Options) -> Result<(), SuperviseError> {
     let root = directory.canonicalize().map_err(about)?;
     std::env::set_current_dir(&root).map_err(about)?;
     // A predecessor's state comes first: what is not named in it is closed.
-    let predecessor = options.handover.map(State::receive).transpose()?;
+    let predecessor = options.handover.and_then(|number| match State::receive(number) {
+        Ok(state) => Some(state),
+        Err(error) => {
+            // With its descriptors the predecessor's children end, and a fresh start brings everything back.
+            tracing::error!(%error, "the predecessor's state cannot be read; starting afresh");
+            None
+        }
+    });
     let config = Config::load(layout::CONFIG.as_ref())
         .map_err(|error| SuperviseError::new(Reason::InvalidConfig, format!("{}: {error}", layout::CONFIG)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

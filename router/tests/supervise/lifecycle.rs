@@ -73,6 +73,8 @@ fn a_killed_scorer_comes_back_and_what_it_started_dies_with_it() {
     assert_eq!(version.failure, None, "it is cleared when the place is ready again");
     until("the dead scorer's child is gone", || (!alive(child)).then_some(()));
     assert_eq!(score(&running.address, "diabetes").0, 200);
+    // Stopped, so that the second scorer's child does not outlive the test.
+    assert_eq!(compute.ask(&Request::Stop), Response::Done);
 }
 
 #[test]

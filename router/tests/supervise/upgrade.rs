@@ -92,3 +92,26 @@ fn a_supervisor_that_cannot_execute_its_successor_goes_on_and_says_why() {
     assert_eq!(compute.settled("diabetes", 1).replicas, before.replicas);
     assert_eq!(score(&running.address, "diabetes").0, 200);
 }
+
+#[test]
+fn a_successor_that_cannot_read_the_handover_starts_afresh() {
+    let compute = Compute::new();
+    compute.write(&compute.document("diabetes", 1, &[("FAKE_ANSWER", "again")]));
+    let _running = compute.start();
+    let before = compute.settled("diabetes", 1).replicas.remove(0).pid;
+    let real = executable().display();
+    // A program of another format, as far as the handover goes: its state descriptor is an empty file.
+    let body = format!(
+        "[ \"$1\" = --version ] && exec {real} --version\nexec {real} supervise --directory \"$3\" --handover 9 9</dev/null"
+    );
+    assert_eq!(upgrade(&compute, &script(&compute, "azureml-fe-other", &body)), Response::Done);
+    until("the service is back", || {
+        let mut stream = compute.try_connect()?;
+        writeln!(stream, "{}", serde_json::to_string(&Request::Status).expect("JSON")).ok()?;
+        let Response::Status(status) = answer(&mut BufReader::new(stream))? else { return None };
+        let replica = status.services.get("diabetes")?.versions.get("diabetes")?.replicas.first()?.pid;
+        (replica != before && replica != 0).then_some(())
+    });
+    compute.settled("diabetes", 1);
+    assert_eq!(score(&compute.status().address, "diabetes"), (200, "again".to_owned()));
+}
