@@ -22,6 +22,7 @@ use crate::workspace::{Catalogue, EnvironmentBody, Revision};
 const FOLDER: &str = "venvs";
 const LOCKS: &str = ".locks";
 const LOGS: &str = ".logs";
+const BUILD: &str = ".build-";
 const MARKER: &str = ".azureml-complete";
 
 impl EnvironmentBody {
@@ -108,10 +109,8 @@ pub(super) async fn build(catalogue: &Catalogue, build_key: &str, resolved: &Res
         Err(error) => return Err(error),
     };
     // The wheel and the lock are beside the environment only while it is built; the workspace has them for good.
-    let inputs = tempfile::Builder::new()
-        .prefix(".build-")
-        .tempdir_in(&folder)
-        .map_err(failed("create a folder in", &folder))?;
+    let inputs =
+        tempfile::Builder::new().prefix(BUILD).tempdir_in(&folder).map_err(failed("create a folder in", &folder))?;
     let wheel = inputs.path().join(&resolved.scorer.file);
     catalogue.copy_blob(&resolved.scorer.wheel, &wheel).await?;
     let requirements = inputs.path().join("requirements.txt");
@@ -167,6 +166,10 @@ pub(crate) async fn sweep(catalogue: &Catalogue) -> Result<usize, Error> {
     let mut removed = 0;
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
         let Ok(key) = entry.file_name().into_string() else { continue };
+        if key.starts_with(BUILD) {
+            // What a killed build left; whoever builds holds blobs.
+            remove_directory(&entry.path()).map_err(failed("remove", &entry.path()))?;
+        }
         if key.starts_with('.') || named.contains(&key) {
             continue;
         }
