@@ -34,6 +34,7 @@ fn list_and_show_tell_what_runs_and_say_when_nothing_does() {
     let running = compute.start();
     let version = compute.settled("diabetes", 1);
     score(&running.address, "diabetes");
+    compute.counted("diabetes", 1);
     let list = compute.command(&["service", "list"]);
     assert_eq!(code(&list), 0, "{}", errors(&list));
     let row: Vec<String> = text(&list).lines().nth(1).expect("a row").split_whitespace().map(str::to_owned).collect();

@@ -225,6 +225,16 @@ impl Compute {
         self.until(name, "the version settles", VersionStatus::settled)
     }
 
+    /// Waits until the worker has counted so many requests; it counts after it has answered.
+    pub(crate) fn counted(&self, name: &str, requests: u64) {
+        until("the requests are counted", || match self.ask(&Request::Stats) {
+            Response::Stats { services } => {
+                (services.get(name)?.versions.get(name)?.requests == requests).then_some(())
+            }
+            _ => None,
+        });
+    }
+
     /// Runs a command of the program for this directory.
     pub(crate) fn command(&self, args: &[&str]) -> Output {
         let mut command = Command::new(executable());
