@@ -213,7 +213,7 @@ fn keys(version: u64) -> Keys {
 }
 
 fn patient() -> Limits {
-    Limits::new(Duration::from_secs(3_600), CancellationToken::new())
+    Limits::new(Duration::from_hours(1), CancellationToken::new())
 }
 
 async fn created(cluster: &Memory) -> Service {
@@ -274,7 +274,7 @@ async fn an_interrupted_create_is_continued_by_the_next() {
 #[tokio::test]
 async fn the_configured_progress_deadline_is_what_is_committed() {
     let cluster = Memory::default();
-    let limits = Limits::new(Duration::from_secs(60), CancellationToken::new());
+    let limits = Limits::new(Duration::from_mins(1), CancellationToken::new());
     let service = create(&cluster, &catalogue(), wanted("score.py"), &keys(1), None, &limits).await.expect("created");
     assert_eq!(service.versions["double"].rollout, Rollout::default());
 }
