@@ -102,7 +102,8 @@ proptest! {
         ),
         status in 90_u16..620,
     ) {
-        let head = format!("HTTP/1.1 {status} Reason\r\n{}\r\n", lines.iter().map(|line| format!("{line}\r\n")).collect::<String>());
+        let lines: Vec<String> = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let head = format!("HTTP/1.1 {status} Reason\r\n{}\r\n", lines.concat());
         let verdict = |bytes: &[u8]| {
             response::parse(bytes, &mut fields(), LIMITS, Method::Get)
                 .map(|parsed| parsed.map(|response| (response.status, response.framing, response.length)))
