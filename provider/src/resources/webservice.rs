@@ -4,6 +4,7 @@ mod checks;
 mod document;
 mod failure;
 pub mod model;
+mod plan;
 mod prepare;
 mod resource;
 mod schema;

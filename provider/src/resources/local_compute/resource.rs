@@ -15,7 +15,7 @@ use crate::diagnostics::{OrExplain as _, explain};
 use crate::provider::Settings as Provider;
 use crate::workspace::claim::spec_digest;
 use crate::workspace::document::ComputeLocation;
-use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody};
+use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody, WorkspaceId};
 
 /// How often another free port is tried when the chosen one is taken before the router listens on it.
 const PORT_TRIES: usize = 5;
@@ -91,7 +91,7 @@ impl Resource for LocalComputeResource {
         let owner = context.data().owner.clone();
         let intent = match catalogue.begin(&id.name, &owner, spec, body).await.or_explain(failed())? {
             Begun::Adopted(compute) => {
-                return Ok(LocalCompute { timeouts: planned.timeouts, ..read(&id, &compute).await? });
+                return Ok(configured_as(&planned, read(&id, &compute).await?));
             }
             Begun::Intent(intent) => intent,
         };
@@ -106,7 +106,7 @@ impl Resource for LocalComputeResource {
             .or_explain(failed())?;
         let body = ComputeBody { configured: settings.write(), ..intent.body.clone() };
         let compute = catalogue.commit(intent, body).await.or_explain(failed())?;
-        Ok(LocalCompute { timeouts: planned.timeouts, ..read(&id, &compute).await? })
+        Ok(configured_as(&planned, read(&id, &compute).await?))
     }
 
     async fn read(&self, _: &mut Context<Provider>, state: LocalCompute) -> Result<Option<LocalCompute>, Diagnostics> {
@@ -116,7 +116,7 @@ impl Resource for LocalComputeResource {
         let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await.or_explain(failed())? else {
             return Ok(None);
         };
-        Ok(Some(LocalCompute { timeouts: state.timeouts, ..read(&id, &compute).await? }))
+        Ok(Some(configured_as(&state, read(&id, &compute).await?)))
     }
 
     async fn update(
@@ -166,7 +166,7 @@ impl Resource for LocalComputeResource {
             catalogue.commit(compute, body).await
         };
         let compute = compute.or_explain(failed())?;
-        Ok(LocalCompute { timeouts: planned.timeouts, ..read(&id, &compute).await? })
+        Ok(configured_as(&planned, read(&id, &compute).await?))
     }
 
     async fn delete(&self, context: &mut Context<Provider>, state: LocalCompute) -> Result<(), Diagnostics> {
@@ -222,6 +222,14 @@ fn planned_directory(planned: &LocalCompute, id: &ComputeId) -> Result<PathBuf, 
 fn shown_directory(body: &ComputeBody) -> Attr<String> {
     let ComputeLocation::Local { directory, .. } = &body.location;
     Settings::read(&body.configured).directory.unwrap_or_else(|| directory.clone()).into()
+}
+
+/// With what only the configuration knows.
+fn configured_as(known: &LocalCompute, found: LocalCompute) -> LocalCompute {
+    let spelled = known.workspace_id.as_deref().and_then(|text| text.parse::<WorkspaceId>().ok());
+    let same = spelled.is_some_and(|workspace| found.workspace_id.as_deref() == Some(workspace.as_str()));
+    let workspace_id = if same { known.workspace_id.clone() } else { found.workspace_id };
+    LocalCompute { workspace_id, timeouts: known.timeouts.clone(), ..found }
 }
 
 /// A compute as its document, its configuration file and its router tell. Fails on another machine.

@@ -6,6 +6,8 @@ use serving::name::Noun;
 use tfplugin::schema::{check_string, integer_between};
 use tfplugin::{Attribute, Schema};
 
+use crate::schema;
+
 /// The states that a local compute shows.
 pub(super) mod status {
     /// The router answers.
@@ -21,29 +23,14 @@ pub(super) fn schema() -> Schema {
          They go on running after Terraform has ended. If they end, for example by a reboot, the next plan shows an update of \
          `status`, and the apply brings everything back. The compute belongs to the machine on which it was created.",
     )
-    .attribute("id", Attribute::string("`<workspace id>/computes/<name>`.").computed().use_state_for_unknown())
-    .attribute(
-        "name",
-        Attribute::string(format!("Name: {}. A change replaces the compute.", Noun::LocalCompute.rule()))
-            .required()
-            .requires_replace()
-            .validate(check_string("a name of a local compute", |name| {
-                serving::name::local_compute(name).map_err(|problem| format!("{problem}."))
-            })),
-    )
-    .attribute(
-        "workspace_id",
-        Attribute::string("Id of the workspace. A change replaces the compute.").required().requires_replace().validate(
-            check_string("the id of a workspace", |id| {
-                id.parse::<crate::workspace::WorkspaceId>().map(|_| ()).map_err(|problem| format!("{problem}."))
-            }),
-        ),
-    )
+    .attribute("id", schema::id("<workspace id>/computes/<name>"))
+    .attribute("name", schema::name(Noun::LocalCompute))
+    .attribute("workspace_id", schema::workspace_id())
     .attribute(
         "address",
         Attribute::string(
             "IP address that the router listens on. `0.0.0.0` or `::` makes the services reachable for other machines, \
-             without TLS. A change restarts the router.",
+             without TLS. A change restarts the router; the services' URIs follow at the next plan.",
         )
         .default("127.0.0.1")
         .validate(check_string("an IP address", |text| {

@@ -1,9 +1,8 @@
-//! What is checked before anything is done: ranges, names, ids, files.
+//! What is checked before anything is done, beyond the schema: ranges, ids, files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serving::name::Noun;
 use serving::validate::{self, Settings, Violation};
 use tfplugin::{Attr, AttributePath, Diagnostic, Diagnostics};
 
@@ -33,11 +32,6 @@ fn wrong(field: &str, problem: impl std::fmt::Display) -> Diagnostic {
 /// Everything that a configuration shows to be wrong by itself. What is unknown is taken for right.
 pub(super) fn configuration(config: &Webservice) -> Diagnostics {
     let mut found: Diagnostics = validate::settings(&settings(config)).iter().map(violation).collect();
-    if let Attr::Known(name) = &config.name
-        && let Err(problem) = Noun::Webservice.check(name)
-    {
-        found.push(wrong("name", problem));
-    }
     for (field, key) in [("primary_key_wo", &config.primary_key_wo), ("secondary_key_wo", &config.secondary_key_wo)] {
         if let Attr::Known(key) = key
             && let Err(problem) = validate::key(field, key)

@@ -1,6 +1,7 @@
 //! Between the webservice as users write it and the document that the router serves.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serving::admin::ServiceStatus;
@@ -11,8 +12,8 @@ use tfplugin::Attr;
 use super::model::{InferenceConfig, RolloutConfig, Webservice};
 use super::schema::state;
 use crate::cluster::ServiceId;
-use crate::workspace::Digest;
 use crate::workspace::claim::spec_digest;
+use crate::workspace::{ComputeId, Digest, EnvironmentId};
 
 /// What was configured, literally, so that an import plans no change; and what adoption needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -159,7 +160,7 @@ pub(super) fn webservice(id: &ServiceId, service: &Service, known: &Webservice) 
     let mut model = Webservice {
         id: id.to_string().into(),
         name: id.name.as_str().into(),
-        compute_id: id.compute.to_string().into(),
+        compute_id: spelled::<ComputeId>(&known.compute_id, id.compute.to_string()),
         auth_enabled: match service.auth.mode {
             AuthMode::Key => true.into(),
             AuthMode::None => false.into(),
@@ -186,7 +187,7 @@ pub(super) fn webservice(id: &ServiceId, service: &Service, known: &Webservice) 
     model.inference_config = Attr::Known(InferenceConfig {
         source_directory: configured.source_directory.into(),
         entry_script: template.code.entry_script.as_str().into(),
-        environment_id: template.environment.id.as_str().into(),
+        environment_id: spelled::<EnvironmentId>(&known.inference().environment_id, template.environment.id.clone()),
     });
     model.code_digest = template.code.digest.as_str().into();
     model.environment_version = signed(template.environment.version).into();
@@ -206,13 +207,21 @@ pub(super) fn webservice(id: &ServiceId, service: &Service, known: &Webservice) 
     model
 }
 
+/// An id as the user spells it, if that is the same.
+pub(super) fn spelled<T: FromStr + PartialEq>(known: &Attr<String>, found: String) -> Attr<String> {
+    match (known.as_deref().map(str::parse::<T>), found.parse::<T>()) {
+        (Some(Ok(user)), Ok(id)) if user == id => known.clone(),
+        _ => found.into(),
+    }
+}
+
 /// What was configured, if it still says what is in force (`null` and an empty collection are the same), else that.
 fn literal<T: Clone + Default + PartialEq>(effective: &T, configured: Option<T>) -> Option<T> {
     if configured.clone().unwrap_or_default() == *effective { configured } else { Some(effective.clone()) }
 }
 
 /// The state that users see.
-pub(crate) fn observed_state(service: &Service, status: &ServiceStatus) -> &'static str {
+pub(super) fn observed_state(service: &Service, status: &ServiceStatus) -> &'static str {
     if !service.committed {
         return state::TRANSITIONING;
     }

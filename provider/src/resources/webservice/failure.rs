@@ -69,7 +69,7 @@ pub(super) fn stopped(name: &str, doing: Doing, reason: &Stopped) -> Diagnostic 
 
 /// Reason, traceback, exit code and the end of the log, and what to do about it.
 pub(super) fn explain(failure: &Failure) -> String {
-    let mut text = failure.message.trim_end().to_owned();
+    let mut text = capitalised(failure.message.trim_end());
     if let Some(traceback) = &failure.traceback {
         let _ = write!(text, "\n\n{}", traceback.trim_end());
     }
@@ -99,6 +99,15 @@ pub(super) fn explain(failure: &Failure) -> String {
     };
     let _ = write!(text, "\n\n{advice}");
     text
+}
+
+/// The first letter in upper case, unless the text begins with a name such as `init()`.
+fn capitalised(text: &str) -> String {
+    if text.split(' ').next().is_some_and(|word| !word.chars().all(char::is_alphabetic)) {
+        return text.to_owned();
+    }
+    let mut characters = text.chars();
+    characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serving::admin::ServiceStatus;
 use serving::service::{Keys, Service};
 use tfplugin::{
     Attr, Context, Diagnostic, Diagnostics, OrDiagnostic as _, Plan, Resource, Schema, ValidateContext, async_trait,
@@ -9,15 +10,16 @@ use tfplugin::{
 
 use super::failure::{self, Doing};
 use super::model::Webservice;
+use super::plan::{planned_id, same_declaration};
 use super::schema::state;
-use super::{checks, document, prepare};
+use super::{checks, document, plan, prepare};
 use crate::cluster::deploy::{self, Change};
 use crate::cluster::keys::{self, Wanted};
 use crate::cluster::wait::{Limits, Stopped};
 use crate::cluster::{Cluster, Error, ServiceId};
-use crate::diagnostics::{OrExplain as _, explain};
+use crate::diagnostics::{OrExplain as _, explain, sentence};
 use crate::provider::Settings;
-use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId};
+use crate::workspace::Catalogue;
 
 /// `azureml_webservice`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,32 +40,7 @@ impl Resource for WebserviceResource {
     }
 
     async fn plan(&self, _: &mut Context<Settings>, plan: &mut Plan<Webservice>) -> Result<(), Diagnostics> {
-        let prior = plan.prior.clone();
-        let config = plan.config.clone().unwrap_or_default();
-        let Some(planned) = &mut plan.planned else { return Ok(()) };
-        if let Some(prior) = &prior {
-            checks::properties(prior, planned)?;
-        }
-        plan_id(planned);
-        plan_key_versions(&config, prior.as_ref(), planned);
-        let inference = planned.inference();
-        planned.code_digest = match inference.source_directory {
-            Attr::Known(directory) => {
-                let source = prepare::read_source(directory, inference.entry_script.known()).await?;
-                source.digest.to_string().into()
-            }
-            _ => Attr::Unknown,
-        };
-        plan_environment(prior.as_ref(), planned).await?;
-        if let Some(prior) = &prior {
-            let changes = !same_declaration(prior, planned) || prior.state.as_deref() == Some(state::TRANSITIONING);
-            (planned.state, planned.updated_time) = if changes {
-                (Attr::Unknown, Attr::Unknown)
-            } else {
-                (prior.state.clone(), prior.updated_time.clone())
-            };
-        }
-        Ok(())
+        plan::plan(plan).await
     }
 
     async fn create(&self, context: &mut Context<Settings>, planned: Webservice) -> Result<Webservice, Diagnostics> {
@@ -95,7 +72,7 @@ impl Resource for WebserviceResource {
                     Ok(service) => service,
                     Err(unfinished) => {
                         if let Some(left) = &unfinished.left {
-                            context.save(&shown(&*cluster, &id, left, &planned).await?);
+                            context.save(&shown(&*cluster, &id, left, &planned).await?.0);
                         }
                         return Err(failure::unfinished(&name, Doing::Create, &unfinished).into());
                     }
@@ -103,7 +80,7 @@ impl Resource for WebserviceResource {
             }
         };
         drop(held);
-        shown(&*cluster, &id, &service, &planned).await
+        Ok(shown(&*cluster, &id, &service, &planned).await?.0)
     }
 
     async fn read(
@@ -120,11 +97,9 @@ impl Resource for WebserviceResource {
             let detail = format!("{id} is an endpoint. Choose another name for the webservice.");
             return Err(Diagnostics::error(failed(), detail));
         }
-        let mut model = shown(&*cluster, &id, &service, &state).await?;
-        match cluster.observe(&name).await {
+        let (model, status) = shown(&*cluster, &id, &service, &state).await?;
+        match status {
             Ok(status) => {
-                let status = status.unwrap_or_default();
-                model.state = document::observed_state(&service, &status).into();
                 for failure in status.versions.values().filter_map(|version| version.failure.as_ref()) {
                     let summary = format!("Replicas of webservice {name} fail");
                     context.warn(Diagnostic::warning(summary, failure::explain(failure)));
@@ -134,15 +109,10 @@ impl Resource for WebserviceResource {
                     context.warn(Diagnostic::warning(format!("The router refuses the document of {name}"), detail));
                 }
             }
-            Err(Error::NotRunning { .. }) => {
-                let unfinished = !service.committed;
-                model.state = if unfinished { state::TRANSITIONING } else { state::UNHEALTHY }.into();
-            }
+            // The compute's own plan says it.
+            Err(Error::NotRunning { .. }) => {}
             Err(error) => {
-                if state.state.is_known() {
-                    model.state.clone_from(&state.state);
-                }
-                let detail = format!("{error}. Its attributes are read from its document.");
+                let detail = format!("{} Its attributes are read from its document.", sentence(&error));
                 context.warn(Diagnostic::warning(format!("Cannot ask for the replicas of webservice {name}"), detail));
             }
         }
@@ -189,11 +159,11 @@ impl Resource for WebserviceResource {
         match updated {
             Ok(service) => {
                 crate::tidy::tidy(&catalogue).await;
-                shown(&*cluster, &id, &service, &planned).await
+                Ok(shown(&*cluster, &id, &service, &planned).await?.0)
             }
             Err(unfinished) => {
                 if let Some(left) = &unfinished.left {
-                    context.save(&shown(&*cluster, &id, left, &planned).await?);
+                    context.save(&shown(&*cluster, &id, left, &planned).await?.0);
                 }
                 Err(failure::unfinished(&name, Doing::Update, &unfinished).into())
             }
@@ -276,11 +246,6 @@ fn limits(context: &Context<Settings>) -> Limits {
     Limits { deadline: tokio::time::Instant::from_std(context.deadline()), cancel: context.token() }
 }
 
-fn planned_id(planned: &Webservice) -> Result<ServiceId, Diagnostics> {
-    let compute = planned.compute_id.require("compute_id")?.parse().or_explain("Invalid compute_id")?;
-    Ok(ServiceId { compute, name: planned.name.require("name")?.clone() })
-}
-
 fn open(id: &ServiceId) -> Result<Catalogue, Diagnostics> {
     Ok(Catalogue::open(&id.compute.workspace).or_explain(format!("Cannot open workspace {}", id.compute.workspace))?)
 }
@@ -298,13 +263,13 @@ async fn cluster(id: &ServiceId) -> Result<Arc<dyn Cluster>, Diagnostics> {
     })
 }
 
-/// The model of a document, with the versions of its keys.
+/// The model of a document, with the versions of its keys and the state of its replicas; and what the router says of them.
 async fn shown(
     cluster: &dyn Cluster,
     id: &ServiceId,
     service: &Service,
     known: &Webservice,
-) -> Result<Webservice, Diagnostics> {
+) -> Result<(Webservice, Result<ServiceStatus, Error>), Diagnostics> {
     let mut model = document::webservice(id, service, known);
     match cluster.base_url().await {
         Ok(url) => (model.scoring_uri, model.swagger_uri) = document::uris(&url, &id.name),
@@ -317,8 +282,15 @@ async fn shown(
     // 0 where the keys are gone, which the next plan repairs.
     model.primary_key_version = keys.as_ref().map_or(0, |keys| version(keys.primary.version)).into();
     model.secondary_key_version = keys.as_ref().map_or(0, |keys| version(keys.secondary.version)).into();
-    model.state = if service.committed { state::HEALTHY } else { state::TRANSITIONING }.into();
-    Ok(model)
+    let status = cluster.observe(&id.name).await.map(Option::unwrap_or_default);
+    model.state = match &status {
+        Ok(status) => document::observed_state(service, status).into(),
+        Err(_) if !service.committed => state::TRANSITIONING.into(),
+        // Nothing is known of the replicas; what was seen last stays.
+        Err(error) if !matches!(error, Error::NotRunning { .. }) && known.state.is_known() => known.state.clone(),
+        Err(_) => state::UNHEALTHY.into(),
+    };
+    Ok((model, status))
 }
 
 async fn present_keys(cluster: &dyn Cluster, service: &Service) -> Result<Option<Keys>, Diagnostics> {
@@ -335,57 +307,4 @@ fn wanted_keys(context: &Context<Settings>, planned: &Webservice) -> Result<(Wan
         Wanted { version: version(&planned.primary_key_version), key: config.primary_key_wo.known() },
         Wanted { version: version(&planned.secondary_key_version), key: config.secondary_key_wo.known() },
     ))
-}
-
-fn plan_id(planned: &mut Webservice) {
-    if let Ok(id) = planned_id(planned) {
-        planned.id = id.to_string().into();
-    }
-}
-
-/// Key versions begin with 1 and stay what they are while they are not configured.
-fn plan_key_versions(config: &Webservice, prior: Option<&Webservice>, planned: &mut Webservice) {
-    let version = |config: Attr<i64>, prior: Option<Attr<i64>>, planned: Attr<i64>| match config {
-        Attr::Null => prior.and_then(Attr::known).filter(|version| *version > 0).unwrap_or(1).into(),
-        _ => planned,
-    };
-    planned.primary_key_version =
-        version(config.primary_key_version, prior.map(|prior| prior.primary_key_version), planned.primary_key_version);
-    planned.secondary_key_version = version(
-        config.secondary_key_version,
-        prior.map(|prior| prior.secondary_key_version),
-        planned.secondary_key_version,
-    );
-}
-
-/// The environment's version stays known while the environment has it; else apply tells.
-async fn plan_environment(prior: Option<&Webservice>, planned: &mut Webservice) -> Result<(), Diagnostics> {
-    planned.environment_version = Attr::Unknown;
-    let (Some(prior), Attr::Known(id)) = (prior, planned.inference().environment_id) else { return Ok(()) };
-    if prior.inference().environment_id.as_deref() != Some(id.as_str()) {
-        return Ok(());
-    }
-    let id: EnvironmentId = id.parse().or_explain("Invalid inference_config.environment_id")?;
-    let found =
-        Catalogue::open(&id.workspace).or_explain("Cannot open the workspace")?.find::<EnvironmentBody>(&id.name).await;
-    let found = found.or_explain(format!("Cannot read environment {}", id.name))?;
-    // Gone: nothing to roll to, and the replicas run on.
-    let now = found.map(|environment| i64::try_from(environment.body.version).unwrap_or(i64::MAX));
-    if now.is_none() || now == prior.environment_version.known() {
-        planned.environment_version = prior.environment_version;
-    }
-    Ok(())
-}
-
-/// Whether a plan declares what the state has.
-fn same_declaration(prior: &Webservice, planned: &Webservice) -> bool {
-    let declaration = |model: &Webservice| Webservice {
-        state: Attr::Null,
-        updated_time: Attr::Null,
-        timeouts: tfplugin::Timeouts::default(),
-        primary_key_wo: Attr::Null,
-        secondary_key_wo: Attr::Null,
-        ..model.clone()
-    };
-    declaration(prior) == declaration(planned)
 }

@@ -1,7 +1,11 @@
 //! What users write.
 
+use serving::name::Noun;
 use serving::validate::{default, range};
-use tfplugin::{Attribute, Object, Schema, Type};
+use tfplugin::{Attribute, Object, Schema, Type, Value};
+
+use crate::schema;
+use crate::workspace::ComputeId;
 
 /// The states that a webservice shows.
 pub(super) mod state {
@@ -18,31 +22,24 @@ fn number(description: &str, unit: &str, allowed: &std::ops::RangeInclusive<i64>
 }
 
 pub(super) fn schema() -> Schema {
-    let schema = Schema::new(
+    let first = Schema::new(
         "Models behind one scoring URI: a number of replicas that run a score script, each in a process of its own, \
          behind the compute's router.\n\n\
          A change of code, models or environment rolls: new replicas must be ready before old ones stop, and no request \
          fails for it. If the new ones do not become ready, the old ones go on serving, and the apply fails with the reason. \
          Changes of numbers and keys restart nothing.",
     )
-    .attribute(
-        "id",
-        Attribute::string("`<compute id>/services/<name>`.").computed().use_state_for_unknown(),
-    )
-    .attribute(
-        "name",
-        Attribute::string(format!(
-            "Name, unique among the services of the compute: {}. A change replaces the service.",
-            serving::name::Noun::Webservice.rule()
-        ))
-        .required()
-        .requires_replace(),
-    )
+    .attribute("id", schema::id("<compute id>/services/<name>"))
+    .attribute("name", schema::name(Noun::Webservice))
     .attribute(
         "compute_id",
         Attribute::string("Id of the compute that the service runs on. A change replaces the service.")
             .required()
-            .requires_replace(),
+            .requires_replace_if("it becomes another compute", |change| {
+                let id = |value: &Value| value.as_str().and_then(|text| text.parse::<ComputeId>().ok());
+                let (prior, planned) = (id(change.prior), id(change.planned));
+                prior.is_none() || prior != planned
+            }),
     )
     .attribute(
         "model_ids",
@@ -58,9 +55,7 @@ pub(super) fn schema() -> Schema {
         "num_replicas",
         number("Number of replicas.", "", &range::REPLICAS).required(),
     );
-    let schema = policies(schema);
-    let schema = keys(schema);
-    labels_and_results(schema).timeouts(&[("create", "30m"), ("update", "30m"), ("delete", "15m")])
+    labels_and_results(keys(policies(first))).timeouts(&[("create", "30m"), ("update", "30m"), ("delete", "15m")])
 }
 
 fn inference_config() -> Attribute {
@@ -128,8 +123,8 @@ fn rollout() -> Attribute {
     Attribute::single(object, "How changed replicas replace the present ones.").optional()
 }
 
-fn policies(schema: Schema) -> Schema {
-    schema
+fn policies(all: Schema) -> Schema {
+    all
         .attribute(
             "replica_max_concurrent_requests",
             number(
@@ -172,10 +167,10 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn keys(mut schema: Schema) -> Schema {
+fn keys(mut all: Schema) -> Schema {
     for (slot, other) in [("primary", "secondary"), ("secondary", "primary")] {
         let (min, max) = (serving::validate::KEY_LENGTH.start(), serving::validate::KEY_LENGTH.end());
-        schema = schema
+        all = all
             .attribute(
                 format!("{slot}_key_wo"),
                 Attribute::string(format!(
@@ -197,17 +192,14 @@ fn keys(mut schema: Schema) -> Schema {
                 .use_state_for_unknown(),
             );
     }
-    schema
+    all
 }
 
-fn labels_and_results(schema: Schema) -> Schema {
-    schema
-        .attribute("description", Attribute::string("Free text.").optional())
-        .attribute("tags", Attribute::map(Type::String, "Labels; they may change.").optional())
-        .attribute(
-            "properties",
-            Attribute::map(Type::String, "Labels that may be added, but never changed or removed.").optional(),
-        )
+fn labels_and_results(all: Schema) -> Schema {
+    all
+        .attribute("description", schema::description())
+        .attribute("tags", schema::tags())
+        .attribute("properties", schema::properties())
         .attribute(
             "code_digest",
             Attribute::string(

@@ -78,7 +78,6 @@ fn the_schema_and_the_model_agree() {
 #[test]
 fn every_violation_is_one_error_on_its_attribute() {
     let bad = Webservice {
-        name: "Double_".into(),
         num_replicas: 0.into(),
         replica_max_concurrent_requests: 0.into(),
         max_request_wait_time: 0.into(),
@@ -113,7 +112,6 @@ fn every_violation_is_one_error_on_its_attribute() {
             "model_ids[1]",
             "model_ids[2]",
             "model_ids[3]",
-            "name",
             "num_replicas",
             "primary_key_wo",
             "replica_max_concurrent_requests",
