@@ -51,13 +51,29 @@ pub async fn register_environment(
         }
         Begun::Intent(intent) => intent,
     };
-    let scorer = scorers.find(spec.scorer_version.as_deref())?;
     let _held = catalogue.hold_blobs().await?;
-    let resolved = resolve_all(catalogue, &definition, &scorer, None).await?;
+    match make(catalogue, &intent, &definition, spec, scorers).await {
+        Ok(body) => Ok(catalogue.commit(intent, body).await?),
+        Err(error) => {
+            catalogue.abandon(&intent).await;
+            Err(error)
+        }
+    }
+}
+
+/// Resolves and builds what an intent is for.
+async fn make(
+    catalogue: &Catalogue,
+    intent: &Revision<EnvironmentBody>,
+    definition: &serving::environment::Definition,
+    spec: &EnvironmentSpec,
+    scorers: &Scorers,
+) -> Result<EnvironmentBody, Error> {
+    let scorer = scorers.find(spec.scorer_version.as_deref())?;
     let mut body = intent.body.clone();
-    body.resolved = Some(resolved);
+    body.resolved = Some(resolve_all(catalogue, definition, &scorer, None).await?);
     build_body(catalogue, &body).await?;
-    Ok(catalogue.commit(intent, body).await?)
+    Ok(body)
 }
 
 /// Brings an environment to a specification. A changed definition or scorer is resolved and built before the document

@@ -72,6 +72,18 @@ impl Catalogue {
         Err(if header.committed { Error::Exists { kind, id, owner } } else { Error::Unfinished { kind, id, owner } })
     }
 
+    /// Takes an intent back after its create has failed, so that nothing half-made is left. A failure of this only leaves
+    /// an intent, which the next create takes up.
+    pub async fn abandon<T: Body>(&self, intent: &Revision<T>) {
+        let Ok(Head::Present(head)) = self.head::<T>(&intent.name).await else { return };
+        if head.number != intent.number || head.header.committed {
+            return;
+        }
+        if let Err(error) = self.remove::<T>(&intent.name).await {
+            tracing::warn!(%error, "An unfinished object was left in the workspace.");
+        }
+    }
+
     /// Writes an intermediate state of an unfinished create.
     pub async fn proceed<T: Body>(&self, intent: Revision<T>, body: T) -> Result<Revision<T>, Error> {
         self.follow(intent, body, false).await

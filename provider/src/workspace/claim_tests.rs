@@ -61,6 +61,18 @@ async fn an_unfinished_create_of_somebody_else_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_failed_create_can_be_taken_back_and_a_finished_one_cannot() {
+    let (_folder, catalogue) = catalogue();
+    let Begun::Intent(intent) = begin(&catalogue, "me", "a").await.expect("begun") else { panic!("adopted") };
+    catalogue.abandon(&intent).await;
+    assert_eq!(catalogue.find::<ModelBody>("ridge").await.expect("read"), None);
+    let created = create(&catalogue, "you", "a").await;
+    catalogue.abandon(&created).await;
+    catalogue.abandon(&intent).await;
+    assert_eq!(catalogue.find::<ModelBody>("ridge").await.expect("read"), Some(created));
+}
+
+#[tokio::test]
 async fn of_two_runs_that_create_at_once_one_wins() {
     let (_folder, catalogue) = catalogue();
     let (one, two) = tokio::join!(begin(&catalogue, "me", "a"), begin(&catalogue, "you", "a"));

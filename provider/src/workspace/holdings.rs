@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::document::{ComputeBody, ComputeLocation, Kind, WorkspaceBody};
+use super::document::{Body, ComputeBody, ComputeLocation, EnvironmentBody, Kind, ModelBody, WorkspaceBody};
 use super::error::Error;
 use super::store::Catalogue;
 
@@ -21,13 +21,29 @@ const FOLDERS: [&str; 4] = ["models", "environments", "computes", "blobs"];
 const LOCAL_FOLDERS: [&str; 2] = ["local", "venvs"];
 
 impl Catalogue {
-    /// Everything that the workspace holds, unfinished creates included.
-    pub async fn holdings(&self) -> Result<Vec<Holding>, Error> {
+    /// What the workspace holds. Creates that this owner has not finished are left out: nobody's state knows them.
+    pub async fn holdings(&self, owner: &str) -> Result<Vec<Holding>, Error> {
         let mut holdings = Vec::new();
         for kind in Kind::HELD {
-            holdings.extend(self.names(kind).await?.into_iter().map(|name| Holding { kind, name }));
+            for name in self.names(kind).await? {
+                let unfinished = match kind {
+                    Kind::Model => self.is_unfinished::<ModelBody>(&name, owner).await,
+                    Kind::Environment => self.is_unfinished::<EnvironmentBody>(&name, owner).await,
+                    Kind::Compute => self.is_unfinished::<ComputeBody>(&name, owner).await,
+                    Kind::Workspace => false,
+                };
+                if !unfinished {
+                    holdings.push(Holding { kind, name });
+                }
+            }
         }
         Ok(holdings)
+    }
+
+    /// What cannot be read is not known to be unfinished.
+    async fn is_unfinished<T: Body>(&self, name: &str, owner: &str) -> bool {
+        let found = self.find::<T>(name).await.ok().flatten();
+        found.is_some_and(|found| !found.header.committed && found.header.owner == owner)
     }
 
     /// Names of the computes that are running on this machine.

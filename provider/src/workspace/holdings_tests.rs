@@ -28,11 +28,15 @@ async fn everything_that_a_workspace_holds_is_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
     create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() }).await;
-    assert_eq!(catalogue.holdings().await.expect("listed"), []);
+    assert_eq!(catalogue.holdings("me").await.expect("listed"), []);
     create(&catalogue, "ridge", ModelBody::default()).await;
     create(&catalogue, "local", compute(folder.path())).await;
-    let names: Vec<_> = catalogue.holdings().await.expect("listed").into_iter().map(|held| held.name).collect();
+    let names: Vec<_> = catalogue.holdings("me").await.expect("listed").into_iter().map(|held| held.name).collect();
     assert_eq!(names, ["ridge", "local"]);
+    let begun = catalogue.begin("half", "me", spec_digest(&1), ModelBody::default()).await;
+    assert!(matches!(begun, Ok(Begun::Intent(_))));
+    assert_eq!(catalogue.holdings("me").await.expect("listed").len(), 2);
+    assert_eq!(catalogue.holdings("you").await.expect("listed").len(), 3);
 }
 
 #[tokio::test]

@@ -94,10 +94,17 @@ impl Catalogue {
             Begun::Intent(intent) => intent,
         };
         let _held = self.hold_blobs().await?;
-        let manifest = self.put_model(scan).await?;
-        let mut body = intent.body.clone();
-        body.advance(manifest);
-        self.commit(intent, body).await
+        match self.put_model(scan).await {
+            Ok(manifest) => {
+                let mut body = intent.body.clone();
+                body.advance(manifest);
+                self.commit(intent, body).await
+            }
+            Err(error) => {
+                self.abandon(&intent).await;
+                Err(error)
+            }
+        }
     }
 
     /// Brings a model to a specification. `scan` holds its contents: new ones become the next version, and what is

@@ -1,6 +1,6 @@
 //! What happens.
 
-use tfplugin::{Attr, Context, Diagnostics, Resource, Schema, async_trait};
+use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Resource, Schema, async_trait};
 
 use super::Workspace;
 use crate::diagnostics::OrExplain;
@@ -8,6 +8,7 @@ use crate::provider::Settings;
 use crate::workspace::claim::spec_digest;
 use crate::workspace::document::Kind;
 use crate::workspace::holdings::Holding;
+use crate::workspace::store::create_private_directory;
 use crate::workspace::{Begun, Catalogue, WorkspaceBody, WorkspaceId};
 
 /// How many of the things that a workspace still holds an error names.
@@ -40,6 +41,15 @@ impl Resource for WorkspaceResource {
     async fn create(&self, context: &mut Context<Settings>, planned: Workspace) -> Result<Workspace, Diagnostics> {
         let catalogue = open(&planned.storage_url, "storage_url")?;
         let summary = format!("Cannot create workspace {}", catalogue.workspace());
+        if let Some(directory) = catalogue.directory() {
+            create_private_directory(directory).map_err(|error| {
+                let detail = format!(
+                    "Cannot create {}: {error}. Choose a directory that can be written to.",
+                    directory.display()
+                );
+                Diagnostic::error(&summary, detail).at_attribute("storage_url")
+            })?;
+        }
         let body = body(&planned)?;
         let owner = &context.data().owner;
         let begun = catalogue.begin("", owner, spec_digest(&body), body.clone()).await.or_explain(&summary)?;
@@ -81,7 +91,7 @@ impl Resource for WorkspaceResource {
     async fn delete(&self, context: &mut Context<Settings>, state: Workspace) -> Result<(), Diagnostics> {
         let catalogue = open(&state.id, "id")?;
         let summary = format!("Cannot destroy workspace {}", catalogue.workspace());
-        let holdings = catalogue.holdings().await.or_explain(&summary)?;
+        let holdings = catalogue.holdings(&context.data().owner).await.or_explain(&summary)?;
         if !holdings.is_empty() && !state.force_destroy.unwrap_or(false) {
             return Err(Diagnostics::error(
                 summary,

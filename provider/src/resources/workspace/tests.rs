@@ -86,6 +86,15 @@ async fn the_root_of_another_workspace_is_refused_with_its_owner_and_import_id()
 }
 
 #[tokio::test]
+async fn a_directory_that_cannot_be_made_is_refused_on_the_url() {
+    let world = World::new().await;
+    std::fs::write(world.folder.path().join("file"), "").expect("written");
+    let config = json!({ "name": "quickstart", "storage_url": world.url("file/ws") });
+    let error = world.core.create("azureml_workspace", config).await.expect_err("refused");
+    assert_eq!(complaint(&error).0, "storage_url");
+}
+
+#[tokio::test]
 async fn a_root_of_a_newer_format_is_refused() {
     let world = World::new().await;
     let folder = world.folder.path().join("ws/workspace");
