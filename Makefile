@@ -84,6 +84,7 @@ lint: ## Checks formatting, lints, licences, and the published schemas
 	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
 	@$(CARGO) deny --all-features --log-level error check bans licenses sources
 	@$(CARGO) run --release --quiet --package xtask -- schemas --check
+	@$(CARGO) run --release --quiet --package xtask -- docs --check
 	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
 
 .PHONY: audit

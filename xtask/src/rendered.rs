@@ -16,6 +16,14 @@ pub(crate) enum RenderError {
     /// Files differ from the code that they are made from.
     #[error("{} differ from the code: run the same command without --check and commit", list(.0))]
     Differ(Vec<PathBuf>),
+    /// Something is documented without an example.
+    #[error("{} is needed for the documentation: {source}", path.display())]
+    Example {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -32,7 +40,7 @@ fn list(paths: &[PathBuf]) -> String {
 
 /// Writes the files, or with `check` only compares them.
 pub(crate) fn settle(files: &[Rendered], check: bool) -> Result<(), RenderError> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let root = root();
     let differing =
         files.iter().filter(|file| fs::read_to_string(root.join(&file.path)).ok().as_ref() != Some(&file.text));
     if check {
@@ -45,4 +53,9 @@ pub(crate) fn settle(files: &[Rendered], check: bool) -> Result<(), RenderError>
         written.map_err(|source| RenderError::Write { path: file.path.clone(), source })?;
     }
     Ok(())
+}
+
+/// The repository's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }

@@ -1,0 +1,3 @@
+data "azureml_workspace" "shared" {
+  storage_url = "file:///srv/azureml/production"
+}

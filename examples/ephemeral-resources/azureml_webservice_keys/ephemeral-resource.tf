@@ -1,0 +1,3 @@
+ephemeral "azureml_webservice_keys" "diabetes" {
+  webservice_id = azureml_webservice.diabetes.id
+}

@@ -1,0 +1,1 @@
+terraform import azureml_environment.sklearn file:///srv/azureml/production/environments/sklearn

@@ -1,0 +1,1 @@
+terraform import azureml_model.diabetes file:///srv/azureml/production/models/diabetes

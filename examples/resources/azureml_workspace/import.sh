@@ -1,0 +1,1 @@
+terraform import azureml_workspace.this file:///srv/azureml/production
