@@ -43,7 +43,7 @@ build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and t
 	@echo "==> Building the provider and the router"
 	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
 	@echo "==> Building the scorer's wheel"
-	@$(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
+	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
 	@mkdir -p $(mirror)
 	@rm -f $(mirror)/*.whl
 	@install -m 0755 $(target)/release/terraform-provider-azureml $(mirror)/terraform-provider-azureml_v$(version)
@@ -52,6 +52,8 @@ build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and t
 	@printf 'provider_installation {\n  filesystem_mirror {\n    path    = "%s"\n    include = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n  direct {\n    exclude = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n}\n' $(target)/mirror > $(TF_CLI_CONFIG_FILE)
 
 quickstart := examples/quickstart
+# A provider that was built anew has the version and another checksum than the one in the lock file.
+quickstart_init = rm -f $(quickstart)/.terraform.lock.hcl; $(TERRAFORM) -chdir=$(quickstart) init -input=false -no-color > $(target)/quickstart-init.log 2>&1 || { cat $(target)/quickstart-init.log; exit 1; }
 quickstart_python := $(target)/quickstart/bin/python
 
 $(target)/quickstart/.installed: $(quickstart)/requirements.txt
@@ -67,13 +69,14 @@ $(quickstart)/model/ridge.joblib: $(quickstart)/train.py $(target)/quickstart/.i
 .PHONY: quickstart
 quickstart: build $(quickstart)/model/ridge.joblib ## Trains a model, applies examples/quickstart and scores ten rows over HTTP
 	@echo "==> terraform init and apply"
-	@$(TERRAFORM) -chdir=$(quickstart) init -input=false -no-color > $(target)/quickstart-init.log 2>&1 || { cat $(target)/quickstart-init.log; exit 1; }
+	@$(quickstart_init)
 	@$(TERRAFORM) -chdir=$(quickstart) apply -input=false -auto-approve
 	@echo "==> Scoring"
 	@TERRAFORM=$(TERRAFORM) AZUREML_FE=$(target)/release/azureml-fe $(quickstart_python) $(quickstart)/score_rows.py
 
 .PHONY: quickstart-destroy
 quickstart-destroy: ## Destroys what the quickstart made
+	@$(quickstart_init)
 	@$(TERRAFORM) -chdir=$(quickstart) destroy -input=false -auto-approve
 	@rm -rf $(quickstart)/.terraform $(quickstart)/.terraform.lock.hcl $(quickstart)/terraform.tfstate* $(quickstart)/model
 

@@ -48,7 +48,7 @@ Ten equal predictions. The model answers at
 Next:
   # score again
   curl -H "Authorization: Bearer $({router} service keys diabetes --directory {directory} --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["primary"])')" \\
-       -d '{json.dumps({"data": [[round(value, 4) for value in rows[0]]]})}' {uri}
+       -H 'Content-Type: application/json' -d '{json.dumps({"data": [[round(value, 4) for value in rows[0]]]})}' {uri}
   # change examples/quickstart/src/score.py and roll it out without a failed request
   make quickstart
   # read the logs of the replicas
