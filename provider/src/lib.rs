@@ -12,3 +12,6 @@ pub mod schema;
 pub mod tidy;
 pub mod user_cache;
 pub mod workspace;
+
+#[cfg(all(test, unix))]
+mod testing;

@@ -36,3 +36,130 @@ fn the_default_directory_is_below_the_workspace() {
     let directory = default_directory(&workspace, "local").expect("a folder");
     assert_eq!(directory.to_str(), Some("/data/my ws/local/local"));
 }
+
+mod lifecycle {
+    use serde_json::{Value, json};
+    use tfplugin::testing::Action;
+
+    use crate::testing::{World, complaint, left, router};
+
+    #[tokio::test]
+    async fn a_compute_is_created_with_a_free_port_and_imported_without_a_change() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        assert_eq!((compute.text("status"), compute.text("router_version")), ("Running".into(), "1.0.0".into()));
+        assert_eq!(compute.text("directory"), world.path("ws/local/local").to_str().expect("text"));
+        world.core.assert_settled(&compute, world.compute_config(&Value::Null)).await.expect("settled");
+        let imported = world.core.import("azureml_local_compute", &compute.text("id")).await.expect("imported");
+        assert_eq!(imported.to_json(), compute.to_json());
+        world.core.destroy(compute).await.expect("destroyed");
+        assert!(!world.path("ws/local").exists());
+    }
+
+    #[tokio::test]
+    async fn a_dead_router_shows_as_an_update_of_the_status_and_comes_back() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        world.kill_router().await;
+        let found = world.core.refresh(&compute).await.expect("read").expect("there");
+        assert_eq!((found.text("status"), found.get("port")), ("Stopped".into(), compute.get("port")));
+        let config = world.compute_config(&Value::Null);
+        let planned = world.core.plan("azureml_local_compute", Some(&found), config.clone()).await.expect("planned");
+        assert_eq!(planned.action, Action::Update);
+        let back = world.core.apply(planned).await.expect("applied").expect("there");
+        assert_eq!(back.to_json(), compute.to_json());
+        world.core.assert_settled(&back, config).await.expect("settled");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_an_error_on_the_port_and_the_next_apply_finishes() {
+        let world = World::new().await;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let config = world.compute_config(&json!({ "port": port }));
+        let error = world.core.create("azureml_local_compute", config.clone()).await.expect_err("refused");
+        let (path, text) = complaint(&error);
+        assert!(path == "port" && text.contains(&port.to_string()), "{path}: {text}");
+        // It is in the state, so that it can be destroyed.
+        world.core.destroy(left(&error).expect("a tainted state").clone()).await.expect("destroyed");
+        drop(listener);
+        let compute = world.core.create("azureml_local_compute", config).await.expect("created");
+        assert_eq!(compute.get("port"), json!(port));
+    }
+
+    #[tokio::test]
+    async fn another_address_or_port_restarts_the_router_there() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let config = world.compute_config(&json!({ "port": port }));
+        let moved = world.core.update(&compute, config.clone()).await.expect("updated");
+        assert_eq!(moved.get("port"), json!(port));
+        assert_eq!(world.cluster().status().await.expect("it runs").address, format!("127.0.0.1:{port}"));
+        world.core.assert_settled(&moved, config).await.expect("settled");
+    }
+
+    #[tokio::test]
+    async fn a_new_release_changes_nothing_until_its_version_is_asked_for() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        router(world.folder.path(), "router", "2.0.0");
+        world.core.assert_settled(&compute, world.compute_config(&Value::Null)).await.expect("settled");
+        let wrong = world.compute_config(&json!({ "router_version": "3.0.0" }));
+        let (path, text) = complaint(&world.core.update(&compute, wrong).await.expect_err("refused"));
+        assert!(path == "router_version" && text.contains("2.0.0") && text.contains("3.0.0"), "{path}: {text}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_or_a_foreign_directory_is_an_error_on_its_attribute() {
+        let world = World::new().await;
+        let elsewhere = world.path("thesis");
+        std::fs::create_dir(&elsewhere).expect("made");
+        std::fs::write(elsewhere.join("thesis.tex"), "x").expect("written");
+        for (attribute, value) in [("router_path", world.path("nothing")), ("directory", elsewhere.clone())] {
+            let config = world.compute_config(&json!({ attribute: value }));
+            let error = world.core.create("azureml_local_compute", config).await.expect_err("refused");
+            assert_eq!(complaint(&error).0, attribute);
+            world.core.destroy(left(&error).expect("a tainted state").clone()).await.expect("destroyed");
+        }
+        assert!(elsewhere.join("thesis.tex").exists());
+    }
+
+    #[tokio::test]
+    async fn a_compute_of_another_machine_is_an_error_that_names_it() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        let document = world.path("ws/computes/local");
+        for entry in std::fs::read_dir(&document).expect("a folder").flatten() {
+            let text = std::fs::read_to_string(entry.path()).expect("read");
+            let mut json: Value = serde_json::from_str(&text).expect("JSON");
+            json["body"]["location"]["local"]["machine"] = json!("another");
+            json["body"]["location"]["local"]["host"] = json!("far-away");
+            std::fs::write(entry.path(), json.to_string()).expect("written");
+        }
+        let (_, text) = complaint(&world.core.refresh(&compute).await.expect_err("refused"));
+        assert!(text.contains("far-away"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_existing_compute_is_adopted_by_its_owner_and_refused_to_others() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        let again = world.compute().await;
+        assert_eq!(again.to_json(), compute.to_json());
+        let other = world.other_run("somebody-else").await;
+        let error = other.create("azureml_local_compute", world.compute_config(&Value::Null)).await;
+        let (path, text) = complaint(&error.expect_err("refused"));
+        assert!(path == "name" && text.contains("terraform import") && text.contains("me"), "{path}: {text}");
+    }
+
+    #[tokio::test]
+    async fn a_compute_whose_document_is_gone_is_planned_anew() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        std::fs::remove_dir_all(world.path("ws/computes")).expect("removed");
+        assert_eq!(world.core.refresh(&compute).await.expect("read"), None);
+    }
+}

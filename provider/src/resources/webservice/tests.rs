@@ -249,3 +249,7 @@ fn a_source_directory_must_not_be_called_like_the_models_folder() {
     let error = checks::source(source.to_str().expect("text"), None).expect_err("refused");
     assert_eq!(paths(&error), ["inference_config.source_directory"]);
 }
+
+#[cfg(unix)]
+#[path = "lifecycle_tests.rs"]
+mod lifecycle;
