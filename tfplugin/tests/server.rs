@@ -87,6 +87,7 @@ impl Provider for Example {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "requests carry values as optional messages")]
 fn wire(value: &Value) -> Option<DynamicValue> {
     Some(DynamicValue { msgpack: to_msgpack(value, &schema().ty()).into(), ..DynamicValue::default() })
 }

@@ -86,7 +86,14 @@ fn function(name: &str, signature: &Signature) -> Result<Rendered, RenderError> 
 }
 
 fn front_matter(title: &str, description: &str) -> String {
-    let first = description.split(". ").next().unwrap_or_default().trim_end_matches('.');
+    let first = description
+        .split(['\n'])
+        .next()
+        .unwrap_or_default()
+        .split(". ")
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.');
     format!("---\npage_title: \"{title}\"\nsubcategory: \"\"\ndescription: |-\n  {first}.\n---\n\n")
 }
 
@@ -133,14 +140,13 @@ fn groups<'a>(
     heading: &str,
     nested: &mut Vec<Nested<'a>>,
 ) {
-    let configurable = |attribute: &Attribute| attribute.optional || attribute.default.is_some();
-    let wanted: [(&str, &dyn Fn(&Attribute) -> bool); 3] = [
-        ("Required", &|attribute| attribute.required),
-        ("Optional", &|attribute| !attribute.required && configurable(attribute)),
-        ("Read-Only", &|attribute| !attribute.required && !configurable(attribute)),
-    ];
-    for (title, belongs) in wanted {
-        let mut members = attributes.iter().filter(|(_, attribute)| belongs(attribute)).peekable();
+    let title_of = |attribute: &Attribute| match attribute {
+        attribute if attribute.required => "Required",
+        attribute if attribute.optional || attribute.default.is_some() => "Optional",
+        _ => "Read-Only",
+    };
+    for title in ["Required", "Optional", "Read-Only"] {
+        let mut members = attributes.iter().filter(|(_, attribute)| title_of(attribute) == title).peekable();
         if members.peek().is_none() {
             continue;
         }
