@@ -187,10 +187,8 @@ pub enum StartProblem {
 impl StartProblem {
     fn hint(self) -> &'static str {
         match self {
-            Self::PortInUse => {
-                "; stop what listens there, or choose another `port` (without one, a free port is taken at the create)"
-            }
-            Self::AlreadyRunning | Self::Io | Self::Silent => "",
+            // The router's own words say what to do.
+            Self::PortInUse | Self::AlreadyRunning | Self::Io | Self::Silent => "",
             Self::InvalidConfig => "; correct azureml-fe.toml in the compute's directory, or remove it",
         }
     }
