@@ -17,6 +17,7 @@ os := $(shell uname -s | tr '[:upper:]' '[:lower:]')
 arch := $(shell uname -m | sed -e 's/x86_64/amd64/' -e 's/aarch64/arm64/')
 mirror := $(target)/mirror/registry.terraform.io/openazureml/azureml/$(version)/$(os)_$(arch)
 tools := $(target)/tools
+cargo_deny := $(or $(shell command -v cargo-deny),$(tools)/bin/cargo-deny)
 
 .PHONY: help
 help: ## Lists the targets
@@ -37,6 +38,10 @@ $(tools)/bin/maturin:
 	@echo "==> Installing maturin, which packs the scorer as a wheel"
 	@$(PYTHON) -m venv $(tools)
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check 'maturin==1.16.0' 'pytest==9.*'
+
+$(tools)/bin/cargo-deny:
+	@echo "==> Installing cargo-deny, which checks the dependencies' licences and sources"
+	@$(CARGO) install --quiet --locked --root $(tools) cargo-deny --version 0.20.2
 
 .PHONY: build
 build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
@@ -81,18 +86,18 @@ quickstart-destroy: ## Destroys what the quickstart made
 	@rm -rf $(quickstart)/.terraform $(quickstart)/.terraform.lock.hcl $(quickstart)/terraform.tfstate* $(quickstart)/model
 
 .PHONY: lint
-lint: ## Checks formatting, lints, licences, and the published schemas
+lint: $(cargo_deny) ## Checks formatting, lints, licences, and the published schemas
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release --workspace --all-targets --all-features --quiet -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
-	@$(CARGO) deny --all-features --log-level error check bans licenses sources
+	@$(cargo_deny) --all-features --log-level error check bans licenses sources
 	@$(CARGO) run --release --quiet --package xtask -- schemas --check
 	@$(CARGO) run --release --quiet --package xtask -- docs --check
 	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
 
 .PHONY: audit
-audit: ## Compares the dependencies with the RustSec advisory database, which it fetches
-	@$(CARGO) deny --all-features check advisories
+audit: $(cargo_deny) ## Compares the dependencies with the RustSec advisory database, which it fetches
+	@$(cargo_deny) --all-features check advisories
 
 .PHONY: test
 test: build lint ## Runs everything that there is to test
