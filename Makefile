@@ -85,6 +85,15 @@ quickstart-destroy: ## Destroys what the quickstart made
 	@$(TERRAFORM) -chdir=$(quickstart) destroy -input=false -auto-approve
 	@rm -rf $(quickstart)/.terraform $(quickstart)/.terraform.lock.hcl $(quickstart)/terraform.tfstate* $(quickstart)/model
 
+# In a copy, so that it meets no running quickstart.
+.PHONY: quickstart-test
+quickstart-test: build $(quickstart)/model/ridge.joblib ## Runs `terraform test` on a copy of examples/quickstart
+	@rm -rf $(target)/quickstart-test
+	@mkdir -p $(target)/quickstart-test
+	@cp -R $(quickstart)/*.tf $(quickstart)/requirements.txt $(quickstart)/model $(quickstart)/src $(quickstart)/tests $(target)/quickstart-test/
+	@$(TERRAFORM) -chdir=$(target)/quickstart-test init -input=false -no-color > /dev/null
+	@$(TERRAFORM) -chdir=$(target)/quickstart-test test
+
 .PHONY: lint
 lint: $(cargo_deny) ## Checks formatting, lints, licences, and the published schemas
 	@$(CARGO) fmt --all --check
@@ -93,6 +102,7 @@ lint: $(cargo_deny) ## Checks formatting, lints, licences, and the published sch
 	@$(cargo_deny) --all-features --log-level error check bans licenses sources
 	@$(CARGO) run --release --quiet --package xtask -- schemas --check
 	@$(CARGO) run --release --quiet --package xtask -- docs --check
+	@$(TERRAFORM) fmt -check -recursive examples
 	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
 
 .PHONY: audit
@@ -100,14 +110,10 @@ audit: $(cargo_deny) ## Compares the dependencies with the RustSec advisory data
 	@$(cargo_deny) --all-features check advisories
 
 .PHONY: test
-test: build lint ## Runs everything that there is to test
-	@$(CARGO) test --release --workspace --exclude acceptance-local
+test: build lint quickstart-test ## Runs everything that there is to test
+	@$(CARGO) test --release --workspace
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
-
-.PHONY: acceptance
-acceptance: build ## Runs the real terraform against the local compute
-	@$(CARGO) test --release --package acceptance-local
 
 .PHONY: clean
 clean: ## Removes everything that was built

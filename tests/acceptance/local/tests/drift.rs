@@ -44,7 +44,7 @@ fn a_killed_router_worker_costs_at_most_the_requests_in_flight_and_comes_back_by
     let callers = 4;
     let load = Load::start(&uri, &key, r#"{"x": 1}"#, callers, 100);
     eventually("the load", || (load.so_far().answered() > 20).then_some(()));
-    kill(&project, "azureml-fe route");
+    kill(&project, " route --listen-fd");
     let before = load.so_far().answered();
     eventually("answers after the kill", || (load.so_far().answered() > before + 50).then_some(()));
     let tally = load.stop();

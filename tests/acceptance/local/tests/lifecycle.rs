@@ -190,7 +190,7 @@ fn a_new_name_replaces_the_service() {
 fn data_sources_and_the_sizing_function_read_what_is_there() {
     let more = r#"
 data "azureml_workspace" "this" {
-  id = azureml_workspace.this.id
+  storage_url = azureml_workspace.this.storage_url
 }
 data "azureml_model" "this" {
   workspace_id = azureml_workspace.this.id
