@@ -11,10 +11,13 @@ mod caller;
 mod config;
 mod processes;
 mod project;
+mod run;
 mod wait;
 
 pub use caller::{Answer, Load, Tally, post, request};
 pub use config::{DOUBLE, Stack};
 pub use processes::{Process, processes_of};
-pub use project::{Outcome, Project};
+pub use project::{Outcome, Project, router};
+pub use run::{Run, Target};
+pub use rustix::process::Signal;
 pub use wait::eventually;

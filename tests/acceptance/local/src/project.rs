@@ -1,11 +1,14 @@
 //! A Terraform project in a temporary directory.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use serving::admin::ServiceStatus;
 use tempfile::TempDir;
+
+use crate::Run;
 
 /// A directory with a configuration, its own state and nothing shared with other projects.
 ///
@@ -14,6 +17,7 @@ pub struct Project {
     directory: TempDir,
     /// A directory whose objects must outlive this project is not destroyed with it.
     keep_objects: bool,
+    variables: Vec<(String, OsString)>,
 }
 
 /// What one run of the CLI did.
@@ -66,11 +70,25 @@ impl Project {
     /// When the mirror is missing or `init` fails.
     #[must_use]
     pub fn new(configuration: &str) -> Self {
-        let project =
-            Self { directory: TempDir::with_prefix("azml-").expect("a temporary directory"), keep_objects: false };
+        let project = Self {
+            directory: TempDir::with_prefix("azml-").expect("a temporary directory"),
+            keep_objects: false,
+            variables: Vec::new(),
+        };
         project.configure(configuration);
         project.terraform(["init", "-input=false"]).ok();
         project
+    }
+
+    /// Sets a variable of the environment that the CLI, and so the provider, runs in from now on.
+    pub fn set_variable(&mut self, name: &str, value: impl Into<OsString>) {
+        self.variables.retain(|(other, _)| other != name);
+        self.variables.push((name.to_owned(), value.into()));
+    }
+
+    /// Takes such a variable away again.
+    pub fn unset_variable(&mut self, name: &str) {
+        self.variables.retain(|(other, _)| other != name);
     }
 
     /// Leaves what the project made to somebody else when it is dropped.
@@ -115,14 +133,8 @@ impl Project {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
-        use std::os::unix::process::CommandExt as _;
-        self.command(arguments)
-            .process_group(0)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("terraform starts")
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        Run::start(self.command(arguments))
     }
 
     fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
@@ -135,8 +147,22 @@ impl Project {
             .env("TF_IN_AUTOMATION", "1")
             .env("CHECKPOINT_DISABLE", "1")
             .env("NO_COLOR", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
+    }
+
+    /// The plan's changes as JSON: each changed resource with its actions and values before and after.
+    ///
+    /// # Panics
+    /// When planning fails.
+    #[must_use]
+    pub fn planned_changes(&self) -> Vec<Value> {
+        self.terraform(["plan", "-input=false", "-out=test.tfplan"]).ok();
+        let plan: Value = serde_json::from_str(&self.json(["show", "-json", "test.tfplan"])).expect("a JSON plan");
+        let mut changes = plan["resource_changes"].as_array().cloned().unwrap_or_default();
+        changes.retain(|change| change["change"]["actions"] != serde_json::json!(["no-op"]));
+        changes
     }
 
     /// Applies without asking.
@@ -172,17 +198,13 @@ impl Project {
     /// When planning fails.
     #[must_use]
     pub fn planned_actions(&self) -> Vec<(String, Vec<String>)> {
-        self.terraform(["plan", "-input=false", "-out=test.tfplan"]).ok();
-        let plan: Value = serde_json::from_str(&self.json(["show", "-json", "test.tfplan"])).expect("a JSON plan");
-        let changes = plan["resource_changes"].as_array().cloned().unwrap_or_default();
-        changes
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        self.planned_changes()
             .iter()
             .map(|change| {
                 let actions = change["change"]["actions"].as_array().expect("actions");
-                let actions = actions.iter().map(|action| action.as_str().expect("an action").to_owned()).collect();
-                (change["address"].as_str().expect("an address").to_owned(), actions)
+                (text(&change["address"]), actions.iter().map(text).collect())
             })
-            .filter(|(_, actions): &(String, Vec<String>)| actions != &["no-op"])
             .collect()
     }
 
@@ -234,12 +256,46 @@ impl Project {
     /// The primary key of the webservice `name`.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
+        self.keys(name).0
+    }
+
+    /// The primary and the secondary key of the webservice `name`.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn keys(&self, name: &str) -> (String, String) {
         let keys: Value = serde_json::from_str(&self.fe(&["service", "keys", name, "--json"])).expect("JSON keys");
-        keys["primary"].as_str().expect("a primary key").to_owned()
+        let key = |slot: &str| keys[slot].as_str().expect("a key").to_owned();
+        (key("primary"), key("secondary"))
+    }
+
+    /// What the router says of the webservice `name`.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    #[must_use]
+    pub fn status(&self, name: &str) -> ServiceStatus {
+        let shown: Value = serde_json::from_str(&self.fe(&["service", "show", name, "--json"])).expect("JSON");
+        serde_json::from_value(shown["status"].clone()).expect("a status")
+    }
+
+    /// Process ids of the replicas of the webservice `name`, in ascending order.
+    #[must_use]
+    pub fn replica_pids(&self, name: &str) -> Vec<u32> {
+        let status = self.status(name);
+        let mut pids: Vec<u32> =
+            status.versions.values().flat_map(|version| &version.replicas).map(|replica| replica.pid).collect();
+        pids.sort_unstable();
+        pids
     }
 
     /// Standard output of a run that must succeed, without the warnings on standard error.
-    fn json<const N: usize>(&self, arguments: [&str; N]) -> String {
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn json<const N: usize>(&self, arguments: [&str; N]) -> String {
         let output = self.command(arguments).output().expect("terraform starts");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8")
@@ -272,7 +328,8 @@ pub(crate) fn target_directory() -> PathBuf {
     target
 }
 
-/// The router beside the provider in the mirror.
-fn router() -> PathBuf {
+/// The router program that was built with the provider.
+#[must_use]
+pub fn router() -> PathBuf {
     target_directory().join("release/azureml-fe")
 }
