@@ -62,6 +62,8 @@ pub(super) struct Supervisor {
     pub(super) announcement: Option<Announcement>,
     /// Orders to stop that wait for the end; present while stopping.
     pub(super) stopping: Option<Vec<Order>>,
+    /// The lock is not at its path any more: what is in the directory may be a successor's.
+    disowned: bool,
     /// Woken by every control socket.
     pub(super) arrived: Arc<Notify>,
     rescan_at: Instant,
@@ -103,6 +105,7 @@ impl Supervisor {
             questions: super::answers::Questions::default(),
             announcement: parts.announcement,
             stopping: None,
+            disowned: false,
             arrived: Arc::new(Notify::new()),
             rescan_at: now,
             housekeeping_at: now + HOUSEKEEPING,
@@ -168,6 +171,12 @@ impl Supervisor {
         }
         self.rescan_at = now + RESCAN;
         if self.stopping.is_some() {
+            return;
+        }
+        if super::startup::lock_is_lost(&self.lock, &self.root) {
+            tracing::error!(directory = %self.root.display(), "{} is gone or another one; ending", layout::SUPERVISOR_LOCK);
+            self.disowned = true;
+            self.stop(None);
             return;
         }
         match self.documents.scan(told) {
@@ -264,8 +273,10 @@ impl Supervisor {
     }
 
     async fn farewell(mut self) -> Result<(), SuperviseError> {
-        let _ = std::fs::remove_file(layout::ADMIN_SOCKET);
-        super::startup::remove_sockets(|_| false);
+        if !self.disowned {
+            let _ = std::fs::remove_file(layout::ADMIN_SOCKET);
+            super::startup::remove_sockets(|_| false);
+        }
         tracing::info!("stopped");
         for order in self.stopping.take().unwrap_or_default() {
             if order.reply.send(Response::Done).is_ok() {

@@ -17,8 +17,9 @@ use super::{Reason, SuperviseError, logfile};
 
 /// Connections that wait while no worker accepts; the kernel's own limit applies, too.
 const BACKLOG: i32 = 4096;
-/// A supervisor or worker that is just ending may still hold the lock or the port.
-const LET_GO: Duration = Duration::from_secs(2);
+/// A supervisor or worker that is just ending may still hold the lock or the port; one whose directory was deleted has yet
+/// to notice it.
+const LET_GO: Duration = Duration::from_secs(3);
 /// How long the first worker may take to answer.
 const START: Duration = Duration::from_secs(30);
 /// Deaths of the first worker after which it is no use to go on.
@@ -111,6 +112,16 @@ pub(super) fn lock() -> Result<OwnedFd, SuperviseError> {
             "another supervisor already runs for this directory; use it, or end it with the admin order `stop`",
         )),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the lock is no longer at its absolute path, so that it keeps nobody out and this process can be found by nobody:
+/// the directory was deleted, moved away or replaced. Where that cannot be seen, it is not so.
+pub(super) fn lock_is_lost(lock: &OwnedFd, root: &Path) -> bool {
+    let Ok(held) = rustix::fs::fstat(lock) else { return false };
+    match rustix::fs::stat(root.join(layout::SUPERVISOR_LOCK)) {
+        Ok(there) => (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino),
+        Err(error) => matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR),
     }
 }
 

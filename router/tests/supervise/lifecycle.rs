@@ -1,6 +1,7 @@
 use std::io::{BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 
 use serving::admin::{FailureReason, ReplicaState, Request, Response, VersionStatus};
 use serving::layout;
@@ -144,6 +145,46 @@ fn a_termination_signal_is_a_stop_and_a_hang_up_is_nothing() {
         assert_eq!(compute.status().pid, running.child.id());
         signal(running.child.id(), rustix::process::Signal::TERM);
     });
+}
+
+/// Whoever takes the proof of a supervisor's life away ends it, with everything that it holds.
+fn ends_when(lost: impl FnOnce(&Compute)) -> Compute {
+    let compute = Compute::new();
+    compute.write(&compute.document("diabetes", 1, &[]));
+    let mut running = compute.start();
+    let scorer = compute.settled("diabetes", 1).replicas[0].pid;
+    let worker = compute.status().worker_pid.expect("a worker");
+    lost(&compute);
+    let exit = until("the supervisor ends", || running.child.try_wait().expect("our child"));
+    assert_eq!(exit.code(), Some(0));
+    assert!(!alive(worker) && !alive(scorer));
+    TcpListener::bind(&running.address).expect("the port is free");
+    compute
+}
+
+#[test]
+fn a_supervisor_whose_directory_is_deleted_stops_everything() {
+    ends_when(|compute| std::fs::remove_dir_all(compute.root()).expect("deleted"));
+}
+
+#[test]
+fn a_supervisor_whose_directory_is_moved_away_stops_everything() {
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    ends_when(|compute| std::fs::rename(compute.root(), elsewhere.path().join("moved")).expect("moved"));
+}
+
+#[test]
+fn a_supervisor_whose_lock_is_deleted_stops_and_leaves_a_successors_sockets_alone() {
+    // As a successor would have made them.
+    let sockets = [layout::ADMIN_SOCKET, "sockets/successor.sock"];
+    let compute = ends_when(|compute| {
+        std::fs::remove_file(compute.path(layout::ADMIN_SOCKET)).expect("deleted");
+        for name in sockets {
+            UnixListener::bind(compute.path(name)).expect("bound");
+        }
+        std::fs::remove_file(compute.path(layout::SUPERVISOR_LOCK)).expect("deleted");
+    });
+    assert!(sockets.into_iter().all(|name| compute.path(name).exists()));
 }
 
 #[test]
