@@ -61,6 +61,9 @@ pub struct Timeouts {
     pub body_ms: u64,
     /// What a stopping router gives the requests in flight.
     pub drain_ms: u64,
+    /// How long a worker that was replaced keeps unused client connections, within `drain_ms`. A caller that uses one in
+    /// this time gets its answer, with the advice to connect anew.
+    pub drain_idle_ms: u64,
 }
 
 /// How replicas are called.
@@ -125,7 +128,7 @@ impl Default for Limits {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle_ms: 75_000, head_ms: 10_000, body_ms: 30_000, drain_ms: 30_000 }
+        Self { idle_ms: 75_000, head_ms: 10_000, body_ms: 30_000, drain_ms: 30_000, drain_idle_ms: 10_000 }
     }
 }
 
@@ -225,6 +228,7 @@ impl Config {
             ("timeouts.head_ms", times.head_ms, 1, DAY),
             ("timeouts.body_ms", times.body_ms, 1, DAY),
             ("timeouts.drain_ms", times.drain_ms, 0, DAY),
+            ("timeouts.drain_idle_ms", times.drain_idle_ms, 0, DAY),
             ("upstream.connect_ms", upstream.connect_ms, 1, DAY),
             ("upstream.idle_ms", upstream.idle_ms, 1, DAY),
             ("upstream.idle_connections", size(upstream.idle_connections), 0, 1 << 16),

@@ -4,8 +4,13 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
-use support::{Router, TestReplica, TestService, eventually};
+use azureml_fe::config::Config;
+use support::{Client, Router, TestReplica, TestService, eventually};
+
+/// A request that the router answers itself.
+const HEALTH: &str = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
 
 #[test]
 fn tables_are_swapped_under_load_without_a_failed_request() {
@@ -18,7 +23,7 @@ fn tables_are_swapped_under_load_without_a_failed_request() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let mut client = support::Client::connect(address);
+                let mut client = Client::connect(address);
                 while !stop.load(SeqCst) {
                     assert_eq!(client.post(&before.path(), "x").response().status, 200);
                     done.fetch_add(1, SeqCst);
@@ -80,8 +85,8 @@ fn a_changed_key_is_in_force_at_once_and_touches_no_replica() {
     assert_eq!(client.send(&get).response().status, 401);
 }
 
-#[test]
-fn a_draining_worker_finishes_its_requests_and_takes_no_more() {
+/// A router with two connections: one is unused, on the other a request runs until the door opens.
+fn half_busy(config: Config) -> (Router, TestService, Client, Client, Arc<AtomicBool>, TestReplica) {
     let open = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&open);
     let replica = TestReplica::start("r", move |exchange| {
@@ -90,11 +95,19 @@ fn a_draining_worker_finishes_its_requests_and_takes_no_more() {
         exchange.ok("done");
     });
     let service = TestService::new("a", &[&replica]);
-    let mut router = Router::start(Router::config(), &[&service]);
+    let mut router = Router::start(config, &[&service]);
     let (mut unused, mut running) = (router.client(), router.client());
-    assert_eq!(unused.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n").response().status, 200);
+    assert_eq!(unused.send(HEALTH).response().status, 200);
     running.post(&service.path(), "");
     eventually("the request runs", || router.stats()["a"].versions["a"].in_flight == 1);
+    (router, service, unused, running, open, replica)
+}
+
+#[test]
+fn a_draining_worker_finishes_its_requests_and_takes_no_more() {
+    let mut config = Router::config();
+    config.timeouts.drain_idle_ms = 10;
+    let (mut router, _, mut unused, mut running, open, _replica) = half_busy(config);
     router.drain();
     unused.assert_closed();
     open.store(true, SeqCst);
@@ -102,6 +115,119 @@ fn a_draining_worker_finishes_its_requests_and_takes_no_more() {
     assert_eq!((response.text(), response.field("connection")), ("done", Some("close")));
     running.assert_closed();
     router.join().expect("a good end");
+}
+
+#[test]
+fn a_stopping_worker_finishes_its_requests_and_closes_unused_connections_at_once() {
+    let mut config = Router::config();
+    config.timeouts.drain_idle_ms = 3_600_000;
+    let (mut router, _, mut unused, mut running, open, _replica) = half_busy(config);
+    router.drain();
+    assert_eq!(router.stats()["a"].versions["a"].in_flight, 1, "it still answers its supervisor");
+    router.stop();
+    unused.assert_closed();
+    open.store(true, SeqCst);
+    let response = running.response();
+    assert_eq!((response.text(), response.field("connection")), ("done", Some("close")));
+    router.join().expect("a good end");
+}
+
+#[test]
+fn a_draining_worker_answers_on_an_unused_connection_and_says_that_it_was_the_last_time() {
+    let mut config = Router::config();
+    config.timeouts.drain_idle_ms = 3_600_000;
+    let (mut router, service, mut unused, mut running, open, _replica) = half_busy(config);
+    router.drain();
+    assert_eq!(router.stats()["a"].versions["a"].in_flight, 1, "the order to drain was read");
+    open.store(true, SeqCst);
+    assert_eq!(running.response().field("connection"), Some("close"));
+    let response = unused.post(&service.path(), "").response();
+    assert_eq!((response.text(), response.field("connection")), ("done", Some("close")));
+    unused.assert_closed();
+    router.join().expect("a good end");
+}
+
+#[test]
+fn a_draining_worker_keeps_the_connection_that_it_has_promised_to_keep() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let replica = TestReplica::start("r", move |exchange| {
+        exchange.body();
+        exchange.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n");
+        eventually("the door opens", || gate.load(SeqCst));
+        exchange.write("0\r\n\r\n");
+    });
+    let service = TestService::new("a", &[&replica]);
+    let mut router = Router::start(Router::config(), &[&service]);
+    let mut client = router.client();
+    let head = client.post(&service.path(), "").head().expect("a head");
+    assert_eq!((head.status, head.field("connection")), (200, None));
+    router.drain();
+    assert_eq!(router.stats()["a"].versions["a"].in_flight, 1, "the order to drain was read");
+    open.store(true, SeqCst);
+    client.skip("1\r\na\r\n0\r\n\r\n".len() as u64);
+    eventually("the response is over", || router.stats()["a"].versions["a"].in_flight == 0);
+    let response = client.post(&service.path(), "").response();
+    assert_eq!((response.text(), response.field("connection")), ("a", Some("close")));
+    router.join().expect("a good end");
+}
+
+#[test]
+fn a_draining_worker_answers_every_request_that_has_arrived_on_a_connection() {
+    let (mut router, service, _, mut running, open, _replica) = half_busy(Router::config());
+    running.post(&service.path(), "").send(HEALTH);
+    router.drain();
+    assert_eq!(router.stats()["a"].versions["a"].in_flight, 1, "the order to drain was read");
+    open.store(true, SeqCst);
+    let responses: Vec<_> = (0..3).map(|_| running.response()).collect();
+    let closing: Vec<_> = responses.iter().map(|response| (response.status, response.field("connection"))).collect();
+    assert_eq!(closing, [(200, None), (200, None), (200, Some("close"))]);
+}
+
+#[test]
+fn a_draining_worker_still_follows_the_supervisor() {
+    let (old, new) = (TestReplica::echo("old"), TestReplica::echo("new"));
+    let mut router = Router::start(Router::config(), &[&TestService::new("a", &[&old])]);
+    let mut client = router.client();
+    assert_eq!(client.send(HEALTH).response().status, 200);
+    router.drain();
+    let service = TestService::new("a", &[&new]);
+    router.apply(&[&service]);
+    assert_eq!(client.post(&service.path(), "x").response().text(), "new:x");
+}
+
+#[test]
+fn callers_that_keep_their_connections_and_never_retry_notice_nothing_of_a_new_worker() {
+    let replica = TestReplica::echo("r");
+    let service = TestService::new("a", &[&replica]).with(|version| version.limit = 8);
+    let mut router = Router::start(Router::config(), &[&service]);
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (address, service) = (router.address, &service);
+    std::thread::scope(|scope| {
+        for number in 0..8_u32 {
+            let (stop, done) = (&stop, &done);
+            scope.spawn(move || {
+                let mut kept = None;
+                while !stop.load(SeqCst) {
+                    let mut client = kept.take().unwrap_or_else(|| Client::connect(address));
+                    let response = client.post(&service.path(), "x").response();
+                    assert_eq!(response.status, 200);
+                    kept = (response.field("connection") != Some("close")).then_some(client);
+                    done.fetch_add(1, SeqCst);
+                    // Some hammer, some leave their connection unused for a while.
+                    std::thread::sleep(Duration::from_micros(100) * number.pow(3));
+                }
+            });
+        }
+        for _ in 0..20 {
+            let next = router.successor(Router::config(), &[service]);
+            router.drain();
+            let seen = done.load(SeqCst);
+            eventually("requests go on", || done.load(SeqCst) > seen + 100);
+            std::mem::replace(&mut router, next).join().expect("a good end");
+        }
+        stop.store(true, SeqCst);
+    });
 }
 
 #[test]
@@ -127,7 +253,7 @@ fn a_draining_worker_does_not_wait_for_ever() {
 fn a_worker_whose_supervisor_is_gone_ends() {
     let router = Router::start(Router::config(), &[]);
     let mut client = router.client();
-    assert_eq!(client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n").response().status, 200);
+    assert_eq!(client.send(HEALTH).response().status, 200);
     router.abandon().expect("a good end");
     client.assert_closed();
 }

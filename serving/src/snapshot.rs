@@ -59,8 +59,12 @@ pub enum ToWorker {
         /// Echoed in the answer.
         id: u64,
     },
-    /// Stop accepting, finish what is in flight, exit.
+    /// Another worker takes the callers over: accept no more of them, answer on open connections until each caller was
+    /// told that its connection closes or has not used it for long, then exit. Snapshots and questions go on.
     Drain,
+    /// Nobody answers any more: accept no more callers, finish what is in flight, close every other connection, exit.
+    /// Also while draining.
+    Stop,
 }
 
 /// Worker to supervisor, one JSON object a line.

@@ -204,11 +204,6 @@ fn limits(thread: &super::thread::Thread) -> HeadLimits {
     HeadLimits { bytes: thread.config.limits.head_bytes, fields: thread.config.limits.headers }
 }
 
-/// Whether the connection can carry another request once this response is delivered.
-fn after(connection: &Connection, keep_alive: bool, body_taken: bool) -> After {
-    if keep_alive && body_taken && !connection.thread.stopping.get() { After::Keep } else { After::Close }
-}
-
 /// Delivers a response that came before a body was streamed.
 async fn deliver(
     connection: &mut Connection,
@@ -219,7 +214,7 @@ async fn deliver(
     slot: Slot,
     complete: bool,
 ) -> End {
-    let mut after = after(connection, call.keep_alive, complete);
+    let mut after = if call.keep_alive && complete { connection.after() } else { After::Close };
     let Connection { thread, stream, out, timer, .. } = connection;
     let head = Head {
         deployment: &route.version.deployment,
@@ -294,7 +289,6 @@ async fn duplex(
     slot: &Slot,
     deadline: Instant,
 ) -> Result<(Answered, After, bool), End> {
-    let stopping = connection.thread.stopping.get();
     let Call { ids, body, facts, method, http10, keep_alive, .. } = call;
     let head =
         Head { deployment: &route.version.deployment, request_id: &ids.request, method: *method, http10: *http10 };
@@ -328,7 +322,7 @@ async fn duplex(
         return Err(End::Failed(RouterError::NoReadyReplicas { service, retry_after: 1 }));
     }
     let taken = matches!(progress, Progress::Done);
-    let mut after = if *keep_alive && taken && !stopping { After::Keep } else { After::Close };
+    let mut after = if *keep_alive && taken && thread.stopping.get().is_none() { After::Keep } else { After::Close };
     let mut caller = Caller { writer: &mut stream.writer, timer, out, sent: &mut facts.sent };
     let relayed = {
         let source = (&mut replica.reader, arrived);

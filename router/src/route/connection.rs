@@ -1,8 +1,8 @@
 //! One client connection: heads are read, requests answered one after the other.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use serving::error::RouterError;
@@ -10,7 +10,7 @@ use serving::error::RouterError;
 use super::access::Line;
 use super::answer::{self, After};
 use super::call::{Call, Target};
-use super::event_loop::{self, Instant, Stream, Timer};
+use super::event_loop::{self, Bell, Instant, Stream, Timer};
 use super::forward::{self, End};
 use super::thread::Thread;
 use super::upload;
@@ -42,13 +42,13 @@ enum Next {
 /// Status in the access log of a request whose caller left; never on the wire.
 const CALLER_LEFT: u16 = 499;
 
-/// Serves a connection to its end. `idle` is true while it waits for a request, when it can be ended without harm.
-pub(super) async fn serve(thread: Rc<Thread>, stream: Stream, peer: SocketAddr, idle: Rc<Cell<bool>>) {
+/// Serves a connection to its end. `bell` is rung when the thread's time for unused connections has changed.
+pub(super) async fn serve(thread: Rc<Thread>, stream: Stream, peer: SocketAddr, bell: Rc<Bell>) {
     let buffer = BytesMut::with_capacity(super::BUFFER);
     let (out, spare, timer) = (Vec::new(), Vec::new(), Timer::new());
     let mut connection = Connection { thread, stream, buffer, out, timer, spare, peer };
     loop {
-        let after = match connection.next(&idle).await {
+        let after = match connection.next(&bell).await {
             Next::Closed => return,
             Next::Refused(error) => {
                 connection.out.clear();
@@ -70,11 +70,13 @@ pub(super) async fn serve(thread: Rc<Thread>, stream: Stream, peer: SocketAddr, 
 
 impl Connection {
     /// Reads the next head.
-    async fn next(&mut self, idle: &Cell<bool>) -> Next {
+    async fn next(&mut self, bell: &Bell) -> Next {
         let (limits, times) = (&self.thread.config.limits, &self.thread.config.timeouts);
         let limits = HeadLimits { bytes: limits.head_bytes, fields: limits.headers };
         let (idle_time, head_time) = (ms(times.idle_ms), ms(times.head_ms));
-        let mut deadline = Instant::now() + if self.buffer.is_empty() { idle_time } else { head_time };
+        let idle = |stopping: Option<Duration>| stopping.map_or(idle_time, |kept| kept.min(idle_time));
+        let stopping = self.thread.stopping.get();
+        let mut deadline = Instant::now() + if self.buffer.is_empty() { idle(stopping) } else { head_time };
         loop {
             if !self.buffer.is_empty() {
                 let parsed = match request::parse(&self.buffer, &mut http1::fields(), limits) {
@@ -85,19 +87,22 @@ impl Connection {
                     self.buffer.advance(length);
                     return Next::Request(call);
                 }
-            } else if self.thread.stopping.get() {
-                return Next::Closed;
             }
             let first = self.buffer.is_empty();
-            idle.set(first);
             self.buffer.reserve(super::BUFFER / 4);
-            let read = self.timer.until(deadline, self.stream.reader.fill(&mut self.buffer)).await;
-            idle.set(false);
-            match read {
-                Ok(Ok(count)) if count > 0 => {}
+            match self.timer.until(deadline, bell.unless_rung(self.stream.reader.fill(&mut self.buffer))).await {
+                Ok(Some(Ok(count))) if count > 0 => {}
+                Ok(None) => {
+                    if first {
+                        deadline = deadline.min(Instant::now() + idle(self.thread.stopping.get()));
+                    }
+                    continue;
+                }
                 Err(_) if !first => {
                     return Next::Refused(RouterError::RequestTimeout { seconds: head_time.as_secs().max(1) });
                 }
+                // A request that came in the same moment is answered.
+                Err(_) if self.stream.reader.waiting() => {}
                 _ => return Next::Closed,
             }
             if first {
@@ -161,11 +166,11 @@ impl Connection {
 
     /// Drops what is left of a small body, so that the connection can be kept.
     async fn after_body(&mut self, call: &mut Call) -> After {
-        if !call.keep_alive || self.thread.stopping.get() {
+        if !call.keep_alive {
             return After::Close;
         }
         if call.body.decoder.done() {
-            return After::Keep;
+            return self.after();
         }
         let small = match call.body.framing {
             Framing::Sized(length) => length <= self.thread.config.limits.kept_body_bytes as u64,
@@ -176,8 +181,18 @@ impl Connection {
             return After::Close;
         }
         match upload::gather(self, call).await {
-            Ok(()) if call.body.decoder.done() => After::Keep,
+            Ok(()) if call.body.decoder.done() => self.after(),
             _ => After::Close,
+        }
+    }
+
+    /// Whether the connection is kept after a complete request. A stopping thread says that it is not, but for requests
+    /// that have arrived already.
+    pub(super) fn after(&self) -> After {
+        if self.thread.stopping.get().is_none() || !self.buffer.is_empty() || self.stream.reader.waiting() {
+            After::Keep
+        } else {
+            After::Close
         }
     }
 

@@ -1,15 +1,18 @@
 //! The seam to the event loop: everything of the data path that waits goes through here, and nothing else of it names
 //! the runtime's types. Under it is one tokio `current_thread` runtime for each thread.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use rustix::net::RecvFlags;
 use serving::snapshot::Address;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
@@ -94,6 +97,38 @@ impl Timer {
     }
 }
 
+/// Wakes a task of this thread out of a wait that allows it.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Cell<bool>,
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Bell {
+    /// Ends the present wait, or the next one.
+    pub(super) fn ring(&self) {
+        self.rung.set(true);
+        if let Some(task) = self.waiting.take() {
+            task.wake();
+        }
+    }
+
+    /// Waits for a future; `None` if the bell was rung before it was ready.
+    pub(super) async fn unless_rung<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if self.rung.replace(false) => Poll::Ready(None),
+            Poll::Pending => {
+                let task = self.waiting.take().filter(|task| task.will_wake(context.waker()));
+                self.waiting.set(Some(task.unwrap_or_else(|| context.waker().clone())));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
 /// A connection, in halves that can be used at the same time.
 pub(super) struct Stream {
     pub(super) reader: Reader,
@@ -148,6 +183,16 @@ impl Reader {
             Self::Tcp(half) => half.read_buf(buffer).await,
             Self::Unix(half) => half.read_buf(buffer).await,
         }
+    }
+
+    /// Bytes have arrived, also if only the kernel knows it yet.
+    pub(super) fn waiting(&self) -> bool {
+        let fd = match self {
+            Self::Tcp(half) => half.as_ref().as_fd(),
+            Self::Unix(half) => half.as_ref().as_fd(),
+        };
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        rustix::net::recv(fd, &mut [0_u8; 1], flags).is_ok_and(|(_, count)| count > 0)
     }
 }
 
@@ -246,10 +291,10 @@ pub(super) async fn linger(stream: &mut Stream, buffer: &mut BytesMut) {
 }
 
 /// Counts something of one thread for as long as it lives.
-pub(super) struct Counted(Rc<std::cell::Cell<usize>>);
+pub(super) struct Counted(Rc<Cell<usize>>);
 
 impl Counted {
-    pub(super) fn new(count: &Rc<std::cell::Cell<usize>>) -> Self {
+    pub(super) fn new(count: &Rc<Cell<usize>>) -> Self {
         count.set(count.get() + 1);
         Self(Rc::clone(count))
     }

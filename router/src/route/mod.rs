@@ -68,7 +68,8 @@ pub enum RouteError {
     Thread(usize),
 }
 
-/// Routes until the control channel says [`Drain`](serving::snapshot::ToWorker::Drain) or closes. Blocks.
+/// Routes until the control channel closes, or says [`Drain`](serving::snapshot::ToWorker::Drain) or
+/// [`Stop`](serving::snapshot::ToWorker::Stop) and the last connection has ended. Blocks.
 ///
 /// The worker answers on `listener`, which other processes may hold too, and reads
 /// [`ToWorker`](serving::snapshot::ToWorker) lines from `control`. Before the first snapshot it knows no service. A

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -28,7 +29,8 @@ pub(super) struct Thread {
     time: RefCell<Texts>,
     random: Cell<u128>,
     rotation: Cell<usize>,
-    pub(super) stopping: Cell<bool>,
+    /// While stopping: how long an unused client connection is kept.
+    pub(super) stopping: Cell<Option<Duration>>,
     /// Open client connections.
     pub(super) connections: Rc<Cell<usize>>,
 }
@@ -55,7 +57,7 @@ impl Thread {
             time: RefCell::default(),
             random: Cell::new(u128::from_ne_bytes(seed)),
             rotation: Cell::new(0),
-            stopping: Cell::new(false),
+            stopping: Cell::new(None),
             connections: Rc::default(),
         })
     }

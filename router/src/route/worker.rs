@@ -1,6 +1,6 @@
 //! The worker: its threads, and the channel on which the supervisor tells it what to serve.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener};
@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use serving::snapshot::{FromWorker, Snapshot, ToWorker};
 
 use super::connection;
-use super::event_loop::{self, Counted, Either, Instant, Listener, Task, mpsc, race, sleep};
+use super::event_loop::{self, Bell, Counted, Either, Instant, Listener, mpsc, race, sleep};
 use super::table::{Registry, Table};
 use super::thread::Thread;
 use super::{Clock, RouteError};
@@ -25,18 +25,14 @@ use crate::config::{Config, ms};
 /// lets the others go first for a moment.
 const LEAD: usize = 4;
 
-/// A stopping worker keeps unused connections for so long: a caller that is about to use one then gets an answer, which
-/// closes the connection, and not an error.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// An order to one thread.
 enum Order {
     /// Look at the new table, then say so.
     Swap(blocking::Sender<()>),
-    /// Take no new connections, finish the requests in flight.
-    Drain,
+    /// Take no new connections, finish the requests in flight, and keep unused connections for so long.
+    Finish(Duration),
     /// End now.
-    Stop,
+    End,
 }
 
 struct Member {
@@ -54,10 +50,12 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
     let table: Arc<ArcSwap<Table>> = Arc::default();
     let count = config.effective_threads();
     let loads: Arc<[AtomicUsize]> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+    let running = Arc::new(AtomicUsize::new(count));
     let mut members = Vec::with_capacity(count);
     for index in 0..count {
         let listener = listener.try_clone().map_err(io("share the listening socket"))?;
-        let guard = Ended(control.try_clone().map_err(io("share the control channel"))?);
+        let control = control.try_clone().map_err(io("share the control channel"))?;
+        let guard = Ended { control, running: Arc::clone(&running) };
         let (config, clock, table, loads) =
             (Arc::clone(&config), clock.clone(), Arc::clone(&table), Arc::clone(&loads));
         let (orders, received) = mpsc::unbounded_channel();
@@ -72,12 +70,8 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
         members.push(Member { orders, handle });
     }
     drop(listener);
-    let mut registry = Registry::new(clock, config.upstream.clone());
-    let drain = obey(control, &members, &table, &mut registry);
-    for member in &members {
-        // A thread that is gone is reported below.
-        let _ = member.orders.send(if drain { Order::Drain } else { Order::Stop });
-    }
+    obey(control, &members, &table, &mut Registry::new(clock, config.upstream.clone()), &config);
+    tell(&members, || Order::End);
     let failed: Vec<usize> = members
         .into_iter()
         .enumerate()
@@ -89,22 +83,33 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
     }
 }
 
-/// Ends the control channel when a thread ends by a panic, so that the worker does not go on with fewer threads.
-struct Ended(UnixStream);
+/// Ends the control channel when a thread ends by a panic, so that the worker does not go on with fewer threads; and when
+/// the last one ends, because there is nothing left to control.
+struct Ended {
+    control: UnixStream,
+    running: Arc<AtomicUsize>,
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        let last = self.running.fetch_sub(1, Relaxed) == 1;
+        if last || std::thread::panicking() {
             // A channel that is closed already has the same effect.
-            let _ = self.0.shutdown(Shutdown::Both);
+            let _ = self.control.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Follows the supervisor until it wants the worker to end: true if requests in flight are to be finished.
-fn obey(control: &UnixStream, members: &[Member], table: &ArcSwap<Table>, registry: &mut Registry) -> bool {
+/// Gives all threads an order; the number of those that are there to get it.
+fn tell(members: &[Member], order: impl Fn() -> Order) -> usize {
+    members.iter().filter(|member| member.orders.send(order()).is_ok()).count()
+}
+
+/// Follows the supervisor until the control channel ends.
+fn obey(control: &UnixStream, members: &[Member], table: &ArcSwap<Table>, registry: &mut Registry, config: &Config) {
+    let mut finishing = false;
     for line in BufReader::new(control).lines() {
-        let Ok(line) = line else { return false };
+        let Ok(line) = line else { return };
         let order = match serde_json::from_str(&line) {
             Ok(order) => order,
             Err(error) => {
@@ -114,25 +119,36 @@ fn obey(control: &UnixStream, members: &[Member], table: &ArcSwap<Table>, regist
         };
         let answer = match order {
             ToWorker::Snapshot(snapshot) => {
-                if !swap(&snapshot, members, table, registry) {
+                if !swap(&snapshot, members, table, registry, finishing) {
                     continue;
                 }
                 FromWorker::Serving { sequence: snapshot.sequence }
             }
             ToWorker::Stats { id } => FromWorker::Stats { id, services: registry.stats() },
-            ToWorker::Drain => return true,
+            ToWorker::Drain | ToWorker::Stop => {
+                finishing = true;
+                let stop = matches!(order, ToWorker::Stop);
+                let kept = if stop { Duration::ZERO } else { ms(config.timeouts.drain_idle_ms) };
+                tell(members, || Order::Finish(kept));
+                continue;
+            }
         };
         let mut text = serde_json::to_vec(&answer).expect("an answer has only string keys and serialises");
         text.push(b'\n');
         if (&*control).write_all(&text).is_err() {
-            return false;
+            return;
         }
     }
-    false
 }
 
-/// Puts a snapshot in force; true when every thread routes by it.
-fn swap(snapshot: &Snapshot, members: &[Member], table: &ArcSwap<Table>, registry: &mut Registry) -> bool {
+/// Puts a snapshot in force; true when every thread routes by it. Threads that are `finishing` may have ended.
+fn swap(
+    snapshot: &Snapshot,
+    members: &[Member],
+    table: &ArcSwap<Table>,
+    registry: &mut Registry,
+    finishing: bool,
+) -> bool {
     let new = match registry.build(snapshot) {
         Ok(new) => Arc::new(new),
         Err(error) => {
@@ -143,14 +159,15 @@ fn swap(snapshot: &Snapshot, members: &[Member], table: &ArcSwap<Table>, registr
     table.store(Arc::clone(&new));
     registry.commit(&new);
     let (done, seen) = blocking::channel();
-    let asked = members.iter().filter(|member| member.orders.send(Order::Swap(done.clone())).is_ok()).count();
+    tell(members, || Order::Swap(done.clone()));
     drop(done);
+    // Counts until no thread holds the order any more.
     let confirmed = seen.iter().count();
-    confirmed == asked && asked == members.len()
+    finishing || confirmed == members.len()
 }
 
-/// The connections of one thread, each with the flag that says that it waits for a request.
-type Open = Rc<RefCell<HashMap<u64, (Task, Rc<Cell<bool>>)>>>;
+/// The connections of one thread.
+type Open = Rc<RefCell<HashMap<u64, Rc<Bell>>>>;
 
 /// One thread of the data path.
 async fn serve(
@@ -169,7 +186,7 @@ async fn serve(
     // Before the first table every service would be unknown; callers wait in the backlog until there is one.
     let mut waiting = Some((listener, loads));
     let mut accepting = None;
-    loop {
+    let kept = loop {
         match orders.recv().await {
             Some(Order::Swap(done)) => {
                 thread.pool.borrow_mut().retain(&thread.table().replicas);
@@ -180,35 +197,40 @@ async fn serve(
                 // The control thread waits for all of them, or has gone.
                 let _ = done.send(());
             }
-            Some(Order::Drain) => break,
-            Some(Order::Stop) | None => return,
+            Some(Order::Finish(kept)) => break kept,
+            Some(Order::End) | None => return,
         }
-    }
+    };
     drop(waiting);
     if let Some(accepting) = accepting {
         accepting.abort();
     }
-    thread.stopping.set(true);
-    let start = Instant::now();
-    let deadline = start + ms(thread.config.timeouts.drain_ms);
-    let mut swept = false;
-    while thread.connections.get() > 0 && Instant::now() < deadline {
-        if !swept && start.elapsed() >= LINGER {
-            swept = true;
-            for (task, idle) in open.borrow().values() {
-                if idle.get() {
-                    task.abort();
-                }
-            }
-        }
-        match race(sleep(Duration::from_millis(10)), orders.recv()).await {
-            Either::Second(Some(Order::Stop) | None) => break,
-            Either::Second(Some(Order::Swap(done))) => drop(done),
-            _ => {}
-        }
-    }
+    finish(&thread, &open, &mut orders, kept).await;
     keeping.abort();
     thread.log.borrow_mut().flush();
+}
+
+/// Waits until there is no connection any more, or no time.
+async fn finish(thread: &Thread, open: &Open, orders: &mut mpsc::UnboundedReceiver<Order>, kept: Duration) {
+    let deadline = Instant::now() + ms(thread.config.timeouts.drain_ms);
+    let keep = |kept| {
+        thread.stopping.set(Some(kept));
+        for bell in open.borrow().values() {
+            bell.ring();
+        }
+    };
+    keep(kept);
+    while thread.connections.get() > 0 && Instant::now() < deadline {
+        match race(sleep(Duration::from_millis(10)), orders.recv()).await {
+            Either::Second(Some(Order::Swap(done))) => {
+                thread.pool.borrow_mut().retain(&thread.table().replicas);
+                let _ = done.send(());
+            }
+            Either::Second(Some(Order::Finish(kept))) => keep(kept),
+            Either::Second(Some(Order::End) | None) => return,
+            Either::First(()) => {}
+        }
+    }
 }
 
 /// Takes connections.
@@ -236,13 +258,13 @@ async fn accept(thread: Rc<Thread>, listener: Listener, open: Open, loads: Arc<[
             }
         };
         let counted = Counted::new(&thread.connections);
-        let idle = Rc::new(Cell::new(true));
-        let (thread, flag, entry) = (Rc::clone(&thread), Rc::clone(&idle), Entry(Rc::clone(&open), next));
-        let task = event_loop::spawn(async move {
+        let bell = Rc::<Bell>::default();
+        open.borrow_mut().insert(next, Rc::clone(&bell));
+        let (thread, entry) = (Rc::clone(&thread), Entry(Rc::clone(&open), next));
+        event_loop::spawn(async move {
             let _held = (counted, entry);
-            connection::serve(thread, stream, peer, flag).await;
+            connection::serve(thread, stream, peer, bell).await;
         });
-        open.borrow_mut().insert(next, (task, idle));
         next += 1;
     }
 }
@@ -252,10 +274,7 @@ struct Entry(Open, u64);
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // While draining, the map is being walked when a task is aborted; the place then goes with the map.
-        if let Ok(mut open) = self.0.try_borrow_mut() {
-            open.remove(&self.1);
-        }
+        self.0.borrow_mut().remove(&self.1);
     }
 }
 

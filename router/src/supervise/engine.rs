@@ -248,7 +248,7 @@ impl Supervisor {
             self.announcement = None;
             // Nothing is started any more.
             self.replicas.retain(|replica| replica.child.is_some());
-            self.drain_workers(|_| true);
+            self.stop_workers();
         }
         if signalled_again {
             self.kill_everything();

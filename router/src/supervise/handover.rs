@@ -205,7 +205,7 @@ impl State {
             Lines::new(inherit::take(pipe.fd)?.into(), pipe.input, pipe.output, Arc::clone(&arrived))
         };
         for worker in self.workers {
-            let patience = crate::config::ms(supervisor.config.timeouts.drain_ms) + Duration::from_secs(5);
+            let patience = supervisor.drain_patience();
             let draining = worker.draining || worker.confirmed == 0;
             let Some(pid) = Pid::from_raw(worker.pid) else { continue };
             supervisor.worker_outdated |= !draining;

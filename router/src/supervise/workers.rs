@@ -66,6 +66,12 @@ impl Worker {
         self.unconfirmed_since.map(|since| since + CONFIRM).into_iter().chain(self.kill_at).min()
     }
 
+    fn retire(&mut self, patience: Duration) {
+        self.role = Role::Draining;
+        self.unconfirmed_since = None;
+        self.kill_at = Some(Instant::now() + patience);
+    }
+
     fn tell(&self, message: &ToWorker) {
         match serde_json::to_vec(message) {
             Ok(line) => self.lines.send(&line),
@@ -99,12 +105,12 @@ impl Supervisor {
         let newest = self.sequence;
         let worker = &mut self.workers[index];
         worker.confirmed = worker.confirmed.max(sequence);
-        worker.unconfirmed_since = (worker.confirmed < newest).then_some(now);
+        worker.unconfirmed_since = (worker.confirmed < newest && worker.role != Role::Draining).then_some(now);
         if worker.role == Role::Candidate {
             worker.role = Role::Current;
             self.worker_outdated = false;
             tracing::info!(pid = worker.pid.as_raw_nonzero(), "the worker answers");
-            self.drain_workers(|other| other != index);
+            self.drain_workers(index);
         }
         if self.workers[index].role == Role::Current {
             let later = self.history.split_off(&(sequence + 1));
@@ -115,17 +121,31 @@ impl Supervisor {
         }
     }
 
-    /// Tells workers to finish what they have.
-    pub(super) fn drain_workers(&mut self, select: impl Fn(usize) -> bool) {
-        let patience = crate::config::ms(self.config.timeouts.drain_ms) + DRAIN_GRACE;
+    /// Hands the callers of all other workers over to this one.
+    fn drain_workers(&mut self, heir: usize) {
+        let patience = self.drain_patience();
         for (index, worker) in self.workers.iter_mut().enumerate() {
-            if select(index) && worker.role != Role::Draining {
-                worker.role = Role::Draining;
+            if index != heir && worker.role != Role::Draining {
                 worker.tell(&ToWorker::Drain);
-                worker.unconfirmed_since = None;
-                worker.kill_at = Some(Instant::now() + patience);
+                worker.retire(patience);
             }
         }
+    }
+
+    /// Tells all workers to finish what they have.
+    pub(super) fn stop_workers(&mut self) {
+        let patience = self.drain_patience();
+        for worker in &mut self.workers {
+            worker.tell(&ToWorker::Stop);
+            if worker.role != Role::Draining {
+                worker.retire(patience);
+            }
+        }
+    }
+
+    /// What a draining worker gets before it is killed.
+    pub(super) fn drain_patience(&self) -> Duration {
+        crate::config::ms(self.config.timeouts.drain_ms) + DRAIN_GRACE
     }
 
     /// Notices ends, enforces time limits, and starts a worker when there is none.
@@ -210,9 +230,10 @@ impl Supervisor {
         })
     }
 
-    /// What every worker that may still send requests has confirmed; `None` if there is no such worker.
+    /// What every worker that may still send requests has confirmed; `None` if there is no worker. Draining ones count:
+    /// their callers may use their connections once more.
     pub(super) fn confirmed_everywhere(&self) -> Option<u64> {
-        self.workers.iter().filter(|worker| worker.role != Role::Draining).map(|worker| worker.confirmed).min()
+        self.workers.iter().map(|worker| worker.confirmed).min()
     }
 
     /// Sends what should be routed by.

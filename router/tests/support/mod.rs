@@ -30,6 +30,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A running router worker.
 pub struct Router {
     pub address: SocketAddr,
+    listener: TcpListener,
     control: Option<BufReader<UnixStream>>,
     thread: Option<JoinHandle<Result<(), RouteError>>>,
     sequence: u64,
@@ -38,12 +39,22 @@ pub struct Router {
 impl Router {
     /// Starts a worker with these services.
     pub fn start(config: Config, services: &[&TestService]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config, services)
+    }
+
+    /// Starts another worker on the same socket.
+    pub fn successor(&self, config: Config, services: &[&TestService]) -> Self {
+        Self::on(self.listener.try_clone().expect("a descriptor"), config, services)
+    }
+
+    fn on(listener: TcpListener, config: Config, services: &[&TestService]) -> Self {
         let address = listener.local_addr().expect("an address");
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        let thread = std::thread::spawn(move || route::run(config, listener, theirs));
-        let mut router = Self { address, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0 };
+        let shared = listener.try_clone().expect("a descriptor");
+        let thread = std::thread::spawn(move || route::run(config, shared, theirs));
+        let mut router =
+            Self { address, listener, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0 };
         router.apply(services);
         router
     }
@@ -84,6 +95,11 @@ impl Router {
     /// Asks the worker to finish and stop.
     pub fn drain(&mut self) {
         self.send(&ToWorker::Drain);
+    }
+
+    /// Asks the worker to finish what runs and stop at once.
+    pub fn stop(&mut self) {
+        self.send(&ToWorker::Stop);
     }
 
     /// Waits for the worker's end.
