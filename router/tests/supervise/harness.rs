@@ -306,7 +306,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// `kept` callers keep their connection as long as the router does; as many others use a new one each time.
+    /// `kept` callers keep their connection as long as the router does; as many others use a new one each time. None of
+    /// them repeats what has failed.
     pub(crate) fn start(address: &str, service: &str, kept: usize) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let callers = (0..2 * kept)
@@ -329,6 +330,10 @@ impl Load {
                             }
                             Ok((status, body, _)) => failures.push(format!("{status} {body}")),
                             Err(error) => failures.push(error.to_string()),
+                        }
+                        if connection.is_some() {
+                            // Some hammer, some leave their connection unused for a while.
+                            std::thread::sleep(Duration::from_millis(3) * u32::try_from(index * index).unwrap_or(0));
                         }
                     }
                     failures

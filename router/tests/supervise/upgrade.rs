@@ -25,7 +25,7 @@ fn an_upgrade_fails_no_request_and_keeps_the_scorers() {
     compute.write(&document);
     let running = compute.start();
     let before = compute.settled("diabetes", 1);
-    let load = Load::start(&running.address, "diabetes", 2);
+    let load = Load::start(&running.address, "diabetes", 8);
     let mut worker = compute.status().worker_pid.expect("a worker");
     for round in 0..2 {
         let new = compute.path(format!("bin/azureml-fe-{round}"));
@@ -49,6 +49,24 @@ fn an_upgrade_fails_no_request_and_keeps_the_scorers() {
     assert_eq!(score(&running.address, "diabetes"), (200, "new".to_owned()));
     assert_eq!(compute.ask(&Request::Stop), Response::Done);
     assert!(before.replicas.iter().all(|replica| !alive(replica.pid)) && !alive(worker));
+}
+
+#[test]
+fn a_rollout_while_the_replaced_worker_drains_fails_no_request() {
+    let compute = Compute::new();
+    compute.write(&compute.document("diabetes", 1, &[("FAKE_ANSWER", "1")]));
+    let running = compute.start();
+    compute.settled("diabetes", 1);
+    let load = Load::start(&running.address, "diabetes", 8);
+    for generation in 2..5 {
+        let new = compute.path(format!("bin/azureml-fe-{generation}"));
+        std::fs::copy(executable(), &new).expect("copied");
+        assert_eq!(upgrade(&compute, &new), Response::Done);
+        compute.write(&compute.document("diabetes", generation, &[("FAKE_ANSWER", &generation.to_string())]));
+        compute.settled("diabetes", generation);
+        load.more();
+    }
+    assert_eq!(load.failures(), [""; 0]);
 }
 
 #[test]
