@@ -276,6 +276,34 @@ fn the_question_for_a_slot_is_withdrawn_when_nobody_waits_any_more() {
 }
 
 #[test]
+fn a_question_whose_time_passes_is_asked_again_and_does_not_count_against_the_replica() {
+    let (door, asked) = (Arc::new(Door::default()), Arc::new(AtomicUsize::new(0)));
+    let (gate, count) = (Arc::clone(&door), Arc::clone(&asked));
+    let replica = TestReplica::start("r", move |exchange| {
+        if exchange.line.starts_with("GET /.azureml/slot") {
+            if count.fetch_add(1, SeqCst) < 3 {
+                // As the scorer does, with a text.
+                return exchange.answer("503 No", "x-azureml-refused: busy\r\n", "no slot in time");
+            }
+            gate.pass();
+            return exchange.answer("200 OK", "x-azureml-grant: 1\r\n", "");
+        }
+        exchange.body();
+        if exchange.field("x-azureml-grant").is_some() { exchange.ok("granted") } else { exchange.refuse("busy") }
+    });
+    let service = TestService::new("a", &[&replica]);
+    let mut config = Router::config();
+    // A replica that is taken for a failed one is not tried again in this test.
+    (config.upstream.backoff_ms, config.upstream.backoff_max_ms) = (3_600_000, 3_600_000);
+    let router = Router::start(config, &[&service]);
+    let mut client = router.client();
+    client.post(&service.path(), "");
+    eventually("it is asked again and again", || asked.load(SeqCst) == 4);
+    door.admit(1);
+    assert_eq!(client.response().text(), "granted");
+}
+
+#[test]
 fn another_replica_with_a_free_slot_serves_what_a_full_one_refuses() {
     let full = TestReplica::start("full", |exchange| {
         if exchange.line.starts_with("GET /.azureml/slot") {

@@ -6,9 +6,13 @@ pub const SCORE_PATH: &str = "/score";
 pub const SWAGGER_PATH: &str = "/swagger.json";
 /// Health route: 200 `Healthy` once `init()` has returned. Never waits for a running score.
 pub const HEALTH_PATH: &str = "/";
-/// Slot route. The answer (200, empty body, [`GRANT`]) comes when a slot is free and reserved for the asker, oldest
-/// asker first; 503 with [`REFUSED`] `draining` when the scorer drains. [`LIMIT`] and [`DEADLINE`] apply; closing the
-/// connection withdraws the question. A grant that is not used within 100 ms lapses.
+/// Slot route, a long poll. The answer (200, empty body, [`GRANT`]) comes when a slot is free and reserved for the asker,
+/// oldest asker first. [`LIMIT`] and [`DEADLINE`] apply; closing the connection withdraws the question. A grant that is not
+/// used within 100 ms lapses.
+///
+/// Otherwise the answer is a 503 with [`REFUSED`]: `busy` when no slot became free before the deadline, or at once when
+/// too many ask; the replica is well, and the asker may ask again after a moment. `draining` when the replica is about to
+/// exit: it will never grant a slot again.
 pub const SLOT_PATH: &str = "/.azureml/slot";
 
 /// Request header: how many requests the replica may run at once (decimal).

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serving::wire;
 
-use super::download::read_head;
+use super::download::{HeadError, read_head};
 use super::event_loop::{self, Either, Instant, Stream, Timer, race, sleep};
 use super::gate::{Gate, Slot};
 use super::pool::Upstream;
@@ -49,68 +49,75 @@ impl Drop for Subscription {
 
 async fn run(thread: Rc<Thread>, subscription: Subscription, limit: u32) {
     let Subscription { gate, replica } = &subscription;
-    let mut timer = Timer::new();
-    let Ok(Ok(stream)) =
-        timer.until(Instant::now() + ms(thread.config.upstream.connect_ms), Stream::connect(&replica.address)).await
-    else {
-        replica.failed(thread.clock.now(), &thread.config.upstream);
-        return;
-    };
-    let mut upstream = Upstream::new(stream);
+    let failed = || replica.failed(thread.clock.now(), &thread.config.upstream);
+    let mut kept = None;
     while gate.awaited() {
+        let mut upstream = match kept.take() {
+            Some(upstream) => upstream,
+            None => match connect(&thread, replica).await {
+                Some(upstream) => upstream,
+                None => return failed(),
+            },
+        };
         let answer = match race(ask(&thread, &mut upstream, limit), abandoned(gate)).await {
             Either::First(answer) => answer,
             // Closing the connection withdraws the question.
             Either::Second(()) => return,
         };
         match answer {
-            Some(Answer { grant: Some(grant), again }) => {
+            Ok(Answer::Granted { grant, again }) => {
                 if !gate.granted(replica, &grant) {
                     replica.keep(grant);
                     return;
                 }
-                if !again {
-                    return;
-                }
+                kept = again.then_some(upstream);
             }
-            Some(Answer { grant: None, .. }) => {
-                replica.failed(thread.clock.now(), &thread.config.upstream);
-                return;
-            }
-            None => return,
+            // No slot in the question's time, or too many askers: then it is not asked again at once.
+            Ok(Answer::Busy) => sleep(ms(LOOK_MS)).await,
+            Ok(Answer::Refused) => return failed(),
+            Err(_) => return,
         }
     }
 }
 
-/// A replica's answer to the question for a slot.
-struct Answer {
-    /// The reservation; none from a replica that drains.
-    grant: Option<String>,
-    /// The connection takes another question.
-    again: bool,
+async fn connect(thread: &Thread, replica: &Replica) -> Option<Upstream> {
+    let deadline = Instant::now() + ms(thread.config.upstream.connect_ms);
+    Timer::new().until(deadline, Stream::connect(&replica.address)).await.ok()?.ok().map(Upstream::new)
 }
 
-async fn ask(thread: &Thread, upstream: &mut Upstream, limit: u32) -> Option<Answer> {
+/// A replica's answer to the question for a slot.
+enum Answer {
+    /// The reservation. `again`: the connection takes another question.
+    Granted { grant: String, again: bool },
+    /// It has none to give now.
+    Busy,
+    /// It drains, or does not know the question.
+    Refused,
+}
+
+async fn ask(thread: &Thread, upstream: &mut Upstream, limit: u32) -> Result<Answer, HeadError> {
     let mut question = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n", wire::SLOT_PATH).into_bytes();
     encode::number(&mut question, wire::LIMIT, u64::from(limit));
     encode::number(&mut question, wire::DEADLINE, QUESTION_MS);
     question.extend_from_slice(b"\r\n");
-    upstream.stream.writer.write(&question).await.ok()?;
+    upstream.stream.writer.write(&question).await.map_err(|_| HeadError::Dropped)?;
     let limits = HeadLimits { bytes: thread.config.limits.head_bytes, fields: thread.config.limits.headers };
     let answer = read_head(&mut upstream.stream.reader, &mut upstream.buffer, limits, Method::Get, |response| {
-        (response.status >= 200).then(|| {
-            let grant = response.fields.iter().find(|field| field.name.eq_ignore_ascii_case(wire::GRANT));
-            let empty = matches!(response.framing, Framing::None | Framing::Sized(0));
-            Answer {
-                grant: grant
-                    .filter(|_| response.status == 200)
-                    .and_then(|grant| std::str::from_utf8(grant.value).ok())
-                    .map(str::to_owned),
-                again: response.keep_alive && empty,
+        let field = |name: &str| {
+            let field = response.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+            field.and_then(|field| std::str::from_utf8(field.value).ok())
+        };
+        match (response.status, field(wire::GRANT), field(wire::REFUSED)) {
+            (..200, ..) => None,
+            (200, Some(grant), _) => {
+                let empty = matches!(response.framing, Framing::None | Framing::Sized(0));
+                Some(Answer::Granted { grant: grant.to_owned(), again: response.keep_alive && empty })
             }
-        })
+            (503, _, Some("busy")) => Some(Answer::Busy),
+            _ => Some(Answer::Refused),
+        }
     });
-    answer.await.ok()
+    answer.await
 }
 
 /// Resolves when nobody waits any more.
