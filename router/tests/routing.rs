@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
+use serving::wire;
 use support::{Client, KEY, Router, TestReplica, TestService, TestVersion};
 
 fn score(name: &str) -> String {
@@ -91,12 +92,17 @@ type Heads = Arc<Mutex<Vec<(String, Vec<(String, String)>)>>>;
 
 /// A replica that keeps the heads that it got.
 fn recorder() -> (TestReplica, Heads) {
+    recorder_with("")
+}
+
+/// A replica that keeps the heads that it got, and answers with these fields.
+fn recorder_with(fields: &str) -> (TestReplica, Heads) {
     let heads = Heads::default();
-    let kept = Arc::clone(&heads);
+    let (kept, fields) = (Arc::clone(&heads), fields.to_owned());
     let replica = TestReplica::start("a", move |exchange| {
         exchange.body();
         kept.lock().expect("not poisoned").push((exchange.line.clone(), exchange.fields.clone()));
-        exchange.ok("");
+        exchange.answer("200 OK", &fields, "");
     });
     (replica, heads)
 }
@@ -182,6 +188,22 @@ fn the_models_own_status_headers_and_empty_answers_pass_unchanged() {
     assert_eq!(response.field("x-ms-run-function-failed"), Some("True"));
     assert_eq!((response.field("x-azureml-busy-us"), response.field("x-hop")), (None, None));
     assert_eq!(ask("interim").status, 200);
+}
+
+#[test]
+fn what_router_and_scorer_tell_each_other_is_for_nobody_else() {
+    let all =
+        [wire::LIMIT, wire::DEADLINE, wire::GRANT, wire::REFUSED, wire::BUSY, "X-AzureML-Later", "x_azureml_later"];
+    let all: String = all.iter().map(|name| format!("{name}: 7\r\n")).collect();
+    let (replica, heads) = recorder_with(&all);
+    let router = Router::start(Router::config(), &[&TestService::new("a", &[&replica])]);
+    let response = router.client().post_with(&score("a"), &all, "").response();
+    assert_eq!(response.status, 200);
+    let internal = |(name, _): &&(String, String)| name.replace('_', "-").starts_with("x-azureml-");
+    assert_eq!(response.fields.iter().find(internal), None);
+    let (_, fields) = &heads.lock().expect("not poisoned")[0];
+    let names: Vec<&str> = fields.iter().filter(internal).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-azureml-limit", "x-azureml-deadline-ms"], "the router's own");
 }
 
 #[test]

@@ -15,6 +15,9 @@ pub const HEALTH_PATH: &str = "/";
 /// exit: it will never grant a slot again.
 pub const SLOT_PATH: &str = "/.azureml/slot";
 
+/// How the names of all headers begin that are for router and scorer only. The router passes none of them on, in either
+/// direction, whether it knows them or not.
+pub const INTERNAL: &str = "x-azureml-";
 /// Request header: how many requests the replica may run at once (decimal).
 pub const LIMIT: &str = "x-azureml-limit";
 /// Request header: milliseconds that are left of the caller's scoring time-out (decimal).

@@ -21,7 +21,8 @@ pub enum Name {
     HopByHop,
     /// `Host`.
     Host,
-    /// Between router and scorer only; a caller's is dropped. [`wire::REFUSED`] is apart.
+    /// Between router and scorer only, [`wire::INTERNAL`]: a caller's is dropped, and a scorer's does not reach a caller.
+    /// [`wire::GRANT`] and [`wire::REFUSED`] are apart.
     Internal,
     /// [`wire::GRANT`].
     Grant,
@@ -56,19 +57,21 @@ pub fn classify(name: &[u8]) -> Name {
         14 if is("content-length") => Name::ContentLength,
         15 if is("x-ms-request-id") => Name::MsRequestId,
         15 if is(wire::GRANT) => Name::Grant,
-        15 if is(wire::LIMIT) => Name::Internal,
         16 if is("proxy-connection") => Name::HopByHop,
         17 if is("transfer-encoding") => Name::TransferEncoding,
         17 if is(wire::REFUSED) => Name::Refused,
-        17 if is(wire::BUSY) => Name::Internal,
         18 if is("proxy-authenticate") => Name::HopByHop,
         19 if is("proxy-authorization") => Name::HopByHop,
-        21 if is(wire::DEADLINE) => Name::Internal,
         22 if is("x-ms-client-request-id") => Name::ClientRequestId,
         24 if is(wire::PIN) => Name::Deployment,
+        _ if internal(name) => Name::Internal,
         _ if name.contains(&b'_') => underscored(name),
         _ => Name::Other,
     }
+}
+
+fn internal(name: &[u8]) -> bool {
+    name.get(..wire::INTERNAL.len()).is_some_and(|start| start.eq_ignore_ascii_case(wire::INTERNAL.as_bytes()))
 }
 
 /// Behind a gateway that turns `-` into `_` (CGI, WSGI), `content_length` is `Content-Length`. Such a twin of a field
