@@ -194,7 +194,7 @@ fn the_models_own_status_headers_and_empty_answers_pass_unchanged() {
 fn what_router_and_scorer_tell_each_other_is_for_nobody_else() {
     let all =
         [wire::LIMIT, wire::DEADLINE, wire::GRANT, wire::REFUSED, wire::BUSY, "X-AzureML-Later", "x_azureml_later"];
-    let all: String = all.iter().map(|name| format!("{name}: 7\r\n")).collect();
+    let all = all.map(|name| format!("{name}: 7\r\n")).concat();
     let (replica, heads) = recorder_with(&all);
     let router = Router::start(Router::config(), &[&TestService::new("a", &[&replica])]);
     let response = router.client().post_with(&score("a"), &all, "").response();

@@ -22,10 +22,8 @@ pub enum Name {
     /// `Host`.
     Host,
     /// Between router and scorer only, [`wire::INTERNAL`]: a caller's is dropped, and a scorer's does not reach a caller.
-    /// [`wire::GRANT`] and [`wire::REFUSED`] are apart.
+    /// [`wire::REFUSED`] is apart.
     Internal,
-    /// [`wire::GRANT`].
-    Grant,
     /// [`wire::REFUSED`].
     Refused,
     /// `x-request-id`.
@@ -56,7 +54,6 @@ pub fn classify(name: &[u8]) -> Name {
         13 if is("authorization") => Name::Authorization,
         14 if is("content-length") => Name::ContentLength,
         15 if is("x-ms-request-id") => Name::MsRequestId,
-        15 if is(wire::GRANT) => Name::Grant,
         16 if is("proxy-connection") => Name::HopByHop,
         17 if is("transfer-encoding") => Name::TransferEncoding,
         17 if is(wire::REFUSED) => Name::Refused,
@@ -142,7 +139,7 @@ mod tests {
         assert_eq!(classify(b"X_AzureML-limit"), Name::Internal);
         assert_eq!(classify(b"my_header"), Name::Other);
         assert_eq!(classify(wire::LIMIT.as_bytes()), Name::Internal);
-        assert_eq!(classify(wire::GRANT.as_bytes()), Name::Grant);
+        assert_eq!(classify(wire::GRANT.as_bytes()), Name::Internal);
         assert_eq!(classify(wire::REFUSED.as_bytes()), Name::Refused);
         assert_eq!(classify(wire::BUSY.as_bytes()), Name::Internal);
         assert_eq!(classify(wire::DEADLINE.as_bytes()), Name::Internal);

@@ -25,8 +25,9 @@ pub(super) struct Elapsed;
 
 /// Runs one thread's work to its end.
 pub(super) fn run_thread<F: Future>(main: F) -> io::Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(tokio::task::LocalSet::new().block_on(&runtime, main))
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_io().enable_time().build_local(tokio::runtime::LocalOptions::default())?;
+    Ok(runtime.block_on(main))
 }
 
 /// A task of this thread that can be ended from outside.
