@@ -27,6 +27,8 @@ mod worker;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 
+use serving::snapshot::Entry;
+
 use crate::config::Config;
 
 /// Bytes of a connection's buffer at its start.
@@ -66,6 +68,11 @@ pub enum RouteError {
     /// A thread ended by a bug.
     #[error("thread {0} of the data path ended unexpectedly")]
     Thread(usize),
+}
+
+/// Why this router cannot serve a service; a snapshot with such a service is refused as a whole. `Ok` if it can.
+pub(crate) fn servable(name: &str, entry: &Entry) -> Result<(), String> {
+    table::check(name, entry).map(drop)
 }
 
 /// Routes until the control channel closes, or says [`Drain`](serving::snapshot::ToWorker::Drain) or

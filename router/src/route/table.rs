@@ -244,7 +244,7 @@ impl Registry {
 }
 
 /// Whether an entry can be served; its keys' digests, `None` if it wants no key.
-fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, String> {
+pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, String> {
     let service = &entry.service;
     if service.name != name {
         return Err(format!("its document names it {}", service.name));

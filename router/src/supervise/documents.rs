@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serving::document::MAX_DOCUMENT_BYTES;
 use serving::layout;
 use serving::service::{AuthMode, KeyDigests, Service};
+use serving::snapshot::Entry;
 
 /// What the folder of documents says.
 #[derive(Debug)]
@@ -150,7 +151,10 @@ fn load(root: &Path, name: &str, path: &str) -> Result<(Good, Vec<u8>), String> 
         (AuthMode::Key, Some(generation)) => Some(digests(root, &service.name, generation)?),
         _ => None,
     };
-    Ok((Good { service, keys }, bytes))
+    // One service that the worker does not serve would keep it from all others, too.
+    let entry = Entry { service, keys, replicas: BTreeMap::new() };
+    crate::route::servable(name, &entry).map_err(|reason| format!("{path} cannot be served: {reason}"))?;
+    Ok((Good { service: entry.service, keys: entry.keys }, bytes))
 }
 
 fn digests(root: &Path, service: &str, generation: u64) -> Result<KeyDigests, String> {

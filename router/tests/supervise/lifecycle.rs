@@ -205,6 +205,22 @@ fn a_bad_document_is_refused_with_a_reason_and_the_last_good_one_serves() {
 }
 
 #[test]
+fn a_document_that_the_worker_would_not_serve_is_refused_and_blocks_no_other_service() {
+    let compute = Compute::new();
+    let mut document = compute.document("tokens", 1, &[]);
+    document["auth"]["mode"] = "token".into();
+    compute.write(&document);
+    compute.write(&compute.document("diabetes", 1, &[]));
+    let running = compute.start();
+    compute.settled("diabetes", 1);
+    assert_eq!(score(&running.address, "diabetes").0, 200);
+    let service = compute.status().services.remove("tokens").expect("known");
+    let reason = service.refused.expect("refused");
+    assert!(reason.contains("services/tokens.json") && reason.contains("this router issues no tokens"), "{reason}");
+    assert_eq!((service.accepted_generation, service.versions.len()), (0, 0), "nothing of it is started");
+}
+
+#[test]
 fn a_removed_document_stops_its_replicas() {
     let compute = Compute::new();
     compute.write(&compute.document("diabetes", 1, &[]));
