@@ -89,7 +89,8 @@ pub struct Upstream {
     pub backoff_max_ms: u64,
 }
 
-/// What is logged.
+/// What is logged. The files are bounded by the supervisor, which cuts one of more than 16 MiB every 30 seconds and keeps
+/// its last 16 MiB; lines that are written in the moment of the cut are lost, because writers never wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {

@@ -40,21 +40,26 @@ pub(crate) fn former(path: &Path) -> PathBuf {
     path.with_extension("log.1")
 }
 
-/// Moves the content to [`former`] when the file is too large.
+/// Moves the end of the content to [`former`] when the file is too large.
 ///
-/// Processes keep the file open and append to it, so it is copied and cut; what is written between the two is lost.
+/// Processes keep the file open, append to it and never wait for this: it is copied and cut. What is written in the moment
+/// between the last byte that is copied and the cut is lost.
 pub(super) fn rotate(path: &Path) -> io::Result<()> {
     let Ok(metadata) = path.metadata() else { return Ok(()) };
     if !metadata.is_file() || metadata.len() <= MAX_BYTES {
         return Ok(());
     }
-    let former = former(path);
     let temporary = path.with_extension("log.part");
     let _ = std::fs::remove_file(&temporary);
     let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    io::copy(&mut File::open(path)?, &mut to)?;
-    std::fs::rename(temporary, former)?;
-    OpenOptions::new().write(true).open(path)?.set_len(0)
+    let mut from = OpenOptions::new().read(true).write(true).open(path)?;
+    from.seek(SeekFrom::Start(metadata.len() - MAX_BYTES))?;
+    // Each copy is bounded, however fast the writer is.
+    io::copy(&mut (&from).take(MAX_BYTES), &mut to)?;
+    std::fs::rename(temporary, former(path))?;
+    // What came meanwhile.
+    io::copy(&mut (&from).take(MAX_BYTES), &mut to)?;
+    from.set_len(0)
 }
 
 /// Removes the oldest log files of a folder, except those of living replicas.
@@ -100,7 +105,23 @@ mod tests {
         rotate(&path).expect("rotated");
         writer.write_all(b"after\n").expect("written");
         assert_eq!(std::fs::read(&path).expect("read"), b"after\n");
-        assert_eq!(former(&path).metadata().expect("kept").len(), MAX_BYTES + 1);
+        assert_eq!(former(&path).metadata().expect("kept").len(), MAX_BYTES);
+    }
+
+    #[test]
+    fn of_a_log_that_grew_far_too_large_only_the_end_is_kept() {
+        use std::io::Write as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.log");
+        let writer = open(&path).expect("opened");
+        writer.set_len(20 * MAX_BYTES).expect("grown");
+        (&writer).write_all(b"last\n").expect("written");
+        rotate(&path).expect("rotated");
+        assert_eq!(path.metadata().expect("there").len(), 0);
+        let kept = std::fs::read(former(&path)).expect("kept");
+        assert_eq!((kept.len() as u64, kept.ends_with(b"last\n")), (MAX_BYTES, true));
+        rotate(&path).expect("nothing to do");
+        assert_eq!(former(&path).metadata().expect("kept").len(), MAX_BYTES);
     }
 
     #[test]
