@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -71,24 +72,39 @@ fn a_request_that_a_replica_drops_is_repeated_once_on_another() {
 
 #[test]
 fn a_request_that_kills_every_replica_is_not_sent_to_all_of_them() {
-    let deadly = || {
-        TestReplica::start("r", |exchange| {
-            exchange.body();
-            exchange.close = true;
-        })
+    let deadly = |_| {
+        TestReplica::start(
+            "r",
+            |exchange| {
+                if exchange.body() == b"poison" { exchange.close = true } else { exchange.ok("") }
+            },
+        )
     };
-    let replicas: Vec<TestReplica> = (0..5).map(|_| deadly()).collect();
-    let service = TestService::new("a", &[]).with(|version| {
-        for (number, replica) in replicas.iter().enumerate() {
-            let mut listed = replica.listed();
-            listed.id = format!("r{number}");
-            version.replicas.push(listed);
+    for warm in [false, true] {
+        let replicas: Vec<TestReplica> = (0..5).map(deadly).collect();
+        let service = TestService::new("a", &[]).with(|version| {
+            for (number, replica) in replicas.iter().enumerate() {
+                let mut listed = replica.listed();
+                listed.id = format!("r{number}");
+                version.replicas.push(listed);
+            }
+        });
+        let mut config = Router::config();
+        config.threads = 1;
+        let router = Router::start(config, &[&service]);
+        let mut client = router.client();
+        if warm {
+            // Each has an open connection then.
+            eventually("every replica has answered", || {
+                assert_eq!(client.post(&service.path(), "x").response().status, 200);
+                replicas.iter().all(|replica| replica.count() > 0)
+            });
         }
-    });
-    let router = Router::start(Router::config(), &[&service]);
-    let response = router.client().post(&service.path(), "x").response();
-    assert_eq!((response.status, response.code().as_str()), (502, "replica_failed"));
-    assert_eq!(replicas.iter().map(TestReplica::count).sum::<usize>(), 2);
+        let before: usize = replicas.iter().map(TestReplica::count).sum();
+        let response = client.post(&service.path(), "poison").response();
+        assert_eq!((response.status, response.code().as_str()), (502, "replica_failed"));
+        assert_eq!(replicas.iter().map(TestReplica::count).sum::<usize>() - before, 2, "warm: {warm}");
+    }
 }
 
 #[test]
@@ -190,18 +206,23 @@ fn when_a_replica_is_killed_under_load_no_other_request_fails() {
 
 #[test]
 fn a_connection_that_the_replica_closed_while_it_was_unused_costs_no_request() {
-    let replica = TestReplica::start("r", |exchange| {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&closed);
+    let replica = TestReplica::start("r", move |exchange| {
         exchange.body();
         exchange.ok("fine");
         // Without a word in the head.
+        exchange.writer.shutdown(Shutdown::Both).expect("open");
         exchange.close = true;
+        count.fetch_add(1, SeqCst);
     });
     let service = TestService::new("a", &[&replica]);
     let mut config = Router::config();
     config.upstream.dropped_retries = 0;
     let router = Router::start(config, &[&service]);
     let mut client = router.client();
-    for _ in 0..50 {
+    for number in 1..=50 {
         assert_eq!(client.post(&service.path(), "x").response().text(), "fine");
+        eventually("the connection is closed", || closed.load(SeqCst) == number);
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum Attempt {
     Refused(Refusal, Slot),
     /// There was no connection.
     Unreachable,
-    /// The connection ended without an answer. `stale`: it had been kept, so the replica may never have seen the request.
+    /// The connection ended without an answer. `stale`: it had been kept and had ended before the request was written.
     Dropped { stale: bool },
 }
 
@@ -129,7 +129,8 @@ pub(super) async fn attempt(
             }
         }
         Ok(First::Continue) => Attempt::Ended(streamed(connection, call, route, upstream, slot, deadline).await),
-        Err(fault) => fault.attempt(route, &slot, upstream.reused),
+        // Whatever the connection's age: the request was written, so it may have run.
+        Err(fault) => fault.attempt(route, &slot, false),
     }
 }
 
