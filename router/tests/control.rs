@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use azureml_fe::config::Config;
-use support::{Client, Router, TestReplica, TestService, eventually};
+use support::{Client, KEY, Router, TestReplica, TestService, eventually};
 
 /// A request that the router answers itself.
 const HEALTH: &str = "GET / HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -53,6 +53,23 @@ fn after_the_confirmation_no_new_request_reaches_a_replica_that_is_not_listed() 
     for client in &mut clients {
         assert_eq!(client.post(&service.path(), "x").response().text(), "new:x");
     }
+}
+
+#[test]
+fn a_request_whose_body_was_slow_goes_to_the_replicas_of_now() {
+    let (old, new) = (TestReplica::echo("old"), TestReplica::echo("new"));
+    let service = TestService::new("a", &[&old]);
+    let mut router = Router::start(Router::config(), &[&service]);
+    let mut client = router.client();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 1\r\n\
+         Expect: 100-continue\r\n\r\n",
+        service.path()
+    );
+    assert_eq!(client.send(head).response().status, 100, "the head was read");
+    router.apply(&[&TestService::new("a", &[&new])]);
+    assert_eq!(client.send("x").response().text(), "new:x");
+    assert_eq!(old.count(), 0);
 }
 
 #[test]

@@ -129,7 +129,7 @@ async fn acquire(
 ) -> Result<Slot, Denied> {
     let (thread, version) = (&connection.thread, &route.version);
     if age.is_none()
-        && let Some(slot) = version.gate.try_take(&version.set, thread.rotate())
+        && let Some(slot) = version.gate.try_take(thread.rotate())
     {
         return Ok(slot);
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::{ArcSwap, Guard};
 use serving::snapshot::VersionStats;
 
 use super::event_loop::oneshot;
@@ -107,6 +108,8 @@ pub(super) struct Gate {
     upstream: Upstream,
     pub(super) service: Arc<Shared>,
     pub(super) counters: Counters,
+    /// The replicas in force. Not those of the table that a request was looked up in, which may be an old one.
+    set: ArcSwap<ReplicaSet>,
     /// Number of `queue.waiters`.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
@@ -114,7 +117,6 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct Queue {
-    set: Arc<ReplicaSet>,
     /// By age.
     waiters: BTreeMap<u64, oneshot::Sender<Slot>>,
     closed: bool,
@@ -136,16 +138,18 @@ impl Gate {
             upstream,
             service,
             counters: Counters::default(),
+            set: ArcSwap::default(),
             waiting: AtomicUsize::new(0),
             queue: Mutex::new(Queue::default()),
         }
     }
 
     /// Takes a slot at once, unless others wait.
-    pub(super) fn try_take(self: &Arc<Self>, set: &ReplicaSet, start: usize) -> Option<Slot> {
+    pub(super) fn try_take(self: &Arc<Self>, start: usize) -> Option<Slot> {
         if self.waiting.load(SeqCst) > 0 {
             return None;
         }
+        let set = self.set.load();
         set.take(self.clock.now(), start, &self.upstream).map(|replica| Slot::new(self, replica, set.limit))
     }
 
@@ -178,11 +182,12 @@ impl Gate {
 
     fn serve(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
         let mut spare: Option<Slot> = None;
+        let set = self.set.load();
         while !queue.waiters.is_empty() {
             let slot = match spare.take() {
                 Some(slot) => slot,
-                None => match queue.set.take(self.clock.now(), 0, &self.upstream) {
-                    Some(replica) => Slot::new(self, replica, queue.set.limit),
+                None => match set.take(self.clock.now(), 0, &self.upstream) {
+                    Some(replica) => Slot::new(self, replica, set.limit),
                     None => break,
                 },
             };
@@ -203,7 +208,7 @@ impl Gate {
     /// Uses a slot that a replica has granted. False if nobody waits any more.
     pub(super) fn granted(self: &Arc<Self>, replica: &Arc<Replica>, grant: &str) -> bool {
         let mut queue = self.lock();
-        let limit = queue.set.limit;
+        let limit = self.set.load().limit;
         let mut spare = None;
         while !queue.waiters.is_empty() {
             let slot = match spare.take() {
@@ -233,7 +238,7 @@ impl Gate {
     /// From now on these replicas take the version's requests.
     pub(super) fn install(self: &Arc<Self>, set: Arc<ReplicaSet>) {
         let mut queue = self.lock();
-        queue.set = set;
+        self.set.store(set);
         queue.closed = false;
         self.serve(queue);
     }
@@ -242,7 +247,7 @@ impl Gate {
     pub(super) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
-        queue.set = Arc::default();
+        self.set.store(Arc::default());
         let waiters = std::mem::take(&mut queue.waiters);
         self.waiting.store(0, SeqCst);
         drop(queue);
@@ -250,8 +255,8 @@ impl Gate {
     }
 
     /// The replicas in force.
-    pub(super) fn set(&self) -> Arc<ReplicaSet> {
-        Arc::clone(&self.lock().set)
+    pub(super) fn set(&self) -> Guard<Arc<ReplicaSet>> {
+        self.set.load()
     }
 
     pub(super) fn clock(&self) -> &super::Clock {
@@ -327,33 +332,32 @@ mod tests {
 
     use super::*;
 
-    fn gate(replicas: u64, limit: u32) -> (Arc<Gate>, Arc<ReplicaSet>) {
+    fn gate(replicas: u64, limit: u32) -> Arc<Gate> {
         let replicas = (0..replicas)
             .map(|key| Arc::new(Replica::new(key, key.to_string(), Address::Unix(String::new()))))
             .collect();
-        let set = Arc::new(ReplicaSet { limit, replicas });
         let gate = Arc::new(Gate::new(crate::route::Clock::new(), Upstream::default(), Arc::default()));
-        gate.install(Arc::clone(&set));
-        (gate, set)
+        gate.install(Arc::new(ReplicaSet { limit, replicas }));
+        gate
     }
 
     #[test]
     fn slots_go_to_the_least_loaded_replica_and_end_at_the_limit() {
-        let (gate, set) = gate(3, 2);
-        let slots: Vec<Slot> = (0..6).map(|_| gate.try_take(&set, 0).expect("a slot")).collect();
+        let gate = gate(3, 2);
+        let slots: Vec<Slot> = (0..6).map(|_| gate.try_take(0).expect("a slot")).collect();
         let keys: Vec<u64> = slots.iter().map(|slot| slot.replica.key).collect();
         assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
-        assert!(gate.try_take(&set, 0).is_none());
+        assert!(gate.try_take(0).is_none());
     }
 
     #[test]
     fn waiting_requests_get_slots_oldest_first_and_a_returning_one_keeps_its_age() {
-        let (gate, set) = gate(1, 1);
-        let running = gate.try_take(&set, 0).expect("a slot");
+        let gate = gate(1, 1);
+        let running = gate.try_take(0).expect("a slot");
         let mut first = gate.enqueue(None, 10).expect("a place");
         let mut second = gate.enqueue(None, 10).expect("a place");
         let third = gate.enqueue(None, 10).expect("a place");
-        assert!(gate.try_take(&set, 0).is_none(), "newcomers do not overtake");
+        assert!(gate.try_take(0).is_none(), "newcomers do not overtake");
         drop(running);
         let slot = first.slot.try_recv().expect("the oldest");
         assert!(second.slot.try_recv().is_err());
@@ -364,13 +368,13 @@ mod tests {
         let slot = returned.slot.try_recv().expect("still the oldest");
         drop((second, third));
         drop(slot);
-        assert!(gate.try_take(&set, 0).is_some(), "slots of those who left are not lost");
+        assert!(gate.try_take(0).is_some(), "slots of those who left are not lost");
     }
 
     #[test]
     fn a_full_queue_refuses_and_a_closed_gate_sends_its_waiters_away() {
-        let (gate, set) = gate(1, 1);
-        let _running = gate.try_take(&set, 0).expect("a slot");
+        let gate = gate(1, 1);
+        let _running = gate.try_take(0).expect("a slot");
         let mut ticket = gate.enqueue(None, 1).expect("a place");
         assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Full));
         gate.close();
@@ -382,14 +386,14 @@ mod tests {
 
     #[test]
     fn under_contention_no_slot_is_lost_and_the_limit_is_never_exceeded() {
-        let (gate, set) = gate(2, 2);
+        let gate = gate(2, 2);
         let running = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for thread in 0..8 {
-                let (gate, set, running) = (&gate, &set, &running);
+                let (gate, running) = (&gate, &running);
                 scope.spawn(move || {
                     for _ in 0..2_000 {
-                        let slot = gate.try_take(set, thread).unwrap_or_else(|| {
+                        let slot = gate.try_take(thread).unwrap_or_else(|| {
                             let ticket = gate.enqueue(None, 100).expect("a place");
                             take(ticket)
                         });
