@@ -20,7 +20,7 @@ use super::engine::{Parts, Supervisor};
 use super::launch::Launch;
 use super::lines::Lines;
 use super::replica::{Replica, Said, Stage};
-use super::replicas::adopt;
+use super::replicas::{EXIT_GRACE, adopt};
 use super::workers::{Role, Worker};
 use crate::inherit;
 
@@ -239,6 +239,9 @@ impl State {
             replica.failures = state.failures;
             replica.failure = state.failure;
             replica.said = state.said.map(|(reason, message, traceback)| Said { reason, message, traceback });
+            if let Some(child) = replica.child.as_mut().filter(|_| replica.said.is_some()) {
+                child.kill_at = Some(now + EXIT_GRACE);
+            }
             supervisor.replicas.push(replica);
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -12,7 +13,9 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use serving::service::{Template, Version};
 use serving::{layout, wire};
+use tokio::sync::Notify;
 
+use super::lines::Lines;
 use super::{logfile, process};
 
 /// Numbers of the two sockets in the scorer.
@@ -67,7 +70,7 @@ pub(super) struct Started {
     /// Its process id, and the id of its process group.
     pub(super) pid: Pid,
     /// Our end of its control socket.
-    pub(super) control: UnixStream,
+    pub(super) control: Lines,
 }
 
 impl Launch {
@@ -88,8 +91,9 @@ impl Launch {
         Path::new(&layout::logs(&self.service, &self.version)).join(format!("{id}.log"))
     }
 
-    /// Starts a replica. `root` is the compute directory's absolute path, which is also the working directory.
-    pub(super) fn start(&self, id: &str, root: &Path) -> Result<Started, StartError> {
+    /// Starts a replica. `root` is the compute directory's absolute path, which is also the working directory; `arrived` is
+    /// notified of what the replica says.
+    pub(super) fn start(&self, id: &str, root: &Path, arrived: &Arc<Notify>) -> Result<Started, StartError> {
         let prefix = self.template.environment.prefix.as_deref().ok_or_else(|| StartError {
             message: "the document does not say where the environment is (`environment.prefix`)".to_owned(),
             permanent: true,
@@ -103,21 +107,23 @@ impl Launch {
                 return Err(StartError { message, permanent: true });
             }
         }
-        self.spawn(id, &app, &python).map_err(|error| StartError {
+        self.spawn(id, &app, &python, arrived).map_err(|error| StartError {
             message: format!("{} cannot be started: {error}", python.display()),
             permanent: matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
                 || error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()),
         })
     }
 
-    fn spawn(&self, id: &str, app: &Path, python: &Path) -> io::Result<Started> {
+    fn spawn(&self, id: &str, app: &Path, python: &Path, arrived: &Arc<Notify>) -> io::Result<Started> {
         let log = self.log(id);
         if let Some(folder) = log.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let log = logfile::open(&log)?;
         let listener = listen(&socket(id))?;
-        let (control, theirs) = UnixStream::pair()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        // First, so that nothing can fail once there is a process.
+        let control = Lines::new(ours, Vec::new(), Vec::new(), Arc::clone(arrived))?;
         let mut command = Command::new(python);
         command.args(["-m", "azureml_scorer"]).current_dir(app).env_clear().envs(self.environment(app));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

@@ -11,7 +11,7 @@ use serving::layout;
 use serving::service::{Scale, Version};
 
 use super::engine::Supervisor;
-use super::launch::{Launch, socket};
+use super::launch::{Launch, Started, socket};
 use super::lines::Lines;
 use super::replica::{Cause, Child, Replica, Said, Stage, TAIL};
 use super::rollout::{self, Action, Goal, Phase, Place};
@@ -22,7 +22,7 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// What a scorer gets above the progress deadline, after which it reports by itself where `init()` hangs.
 const START_GRACE: Duration = Duration::from_secs(10);
 /// What a scorer gets to exit after it said that it failed, or closed its control socket.
-const EXIT_GRACE: Duration = Duration::from_secs(10);
+pub(super) const EXIT_GRACE: Duration = Duration::from_secs(10);
 
 /// What the documents want of one version.
 pub(super) struct Wanted {
@@ -260,18 +260,11 @@ impl Supervisor {
             replica.failure = place.failure;
         }
         let name = replica.name();
-        match replica.launch.start(&name, &self.root) {
-            Ok(started) => match Lines::new(started.control, Vec::new(), Vec::new(), Arc::clone(&self.arrived)) {
-                Ok(control) => {
-                    tracing::info!(replica = name, pid = started.pid.as_raw_nonzero(), "started");
-                    replica.child = Some(Child { pid: started.pid, control, kill_at: None });
-                }
-                Err(error) => {
-                    process::kill_group(started.pid);
-                    let message = format!("the control socket cannot be used: {error}");
-                    replica.failed(Cause::NotStarted { message, permanent: false }, Vec::new(), now);
-                }
-            },
+        match replica.launch.start(&name, &self.root, &self.arrived) {
+            Ok(Started { pid, control }) => {
+                tracing::info!(replica = name, pid = pid.as_raw_nonzero(), "started");
+                replica.child = Some(Child { pid, control, kill_at: None });
+            }
             Err(error) => {
                 tracing::warn!(replica = name, message = error.message, "not started");
                 let cause = Cause::NotStarted { message: error.message, permanent: error.permanent };

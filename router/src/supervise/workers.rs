@@ -218,10 +218,11 @@ impl Supervisor {
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(log.try_clone()?).stderr(log);
         let mapping = FdMapping { parent_fd: listener.try_clone()?.into(), child_fd: LISTEN_FD };
         command.fd_mappings(vec![mapping]).map_err(io::Error::other)?;
-        let pid = process::spawn(command)?;
+        // First, so that nothing can fail once there is a process.
+        let lines = Lines::new(ours, Vec::new(), Vec::new(), Arc::clone(&self.arrived))?;
         Ok(Worker {
-            pid,
-            lines: Lines::new(ours, Vec::new(), Vec::new(), Arc::clone(&self.arrived))?,
+            pid: process::spawn(command)?,
+            lines,
             role: Role::Candidate,
             confirmed: 0,
             unconfirmed_since: Some(now),
