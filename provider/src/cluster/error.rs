@@ -36,6 +36,17 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The directory cannot be used.
+    #[error("cannot {action} {path}: {source}; choose a `directory` that can be written to")]
+    UnusableDirectory {
+        /// What was tried, for example `create`.
+        action: &'static str,
+        /// The directory, or a file in it.
+        path: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// No router program was found.
     #[error("there is no router program: {tried}; set `router_path` to the azureml-fe of this provider's release")]
     NoProgram {
@@ -159,7 +170,7 @@ impl Blame for Error {
             Self::Start { problem: StartProblem::PortInUse, .. } => Some("port"),
             Self::NoProgram { .. } | Self::NotARouter { .. } => Some("router_path"),
             Self::RouterVersion { .. } => Some("router_version"),
-            Self::ForeignDirectory { .. } => Some("directory"),
+            Self::ForeignDirectory { .. } | Self::UnusableDirectory { .. } => Some("directory"),
             _ => None,
         }
     }

@@ -48,6 +48,13 @@ fn foreign(directory: &Path, problem: String) -> Error {
 
 /// Makes the directory if it is missing, and marks it.
 pub(super) fn claim(directory: &Path, compute: &str) -> Result<(), Error> {
+    mark(directory, compute).map_err(|error| match error {
+        Error::Io { action, path, source } => Error::UnusableDirectory { action, path, source },
+        other => other,
+    })
+}
+
+fn mark(directory: &Path, compute: &str) -> Result<(), Error> {
     files::create_directory(directory)?;
     check(directory, compute)?;
     if marked(directory)?.is_none() && !files::list(directory)?.is_empty() {

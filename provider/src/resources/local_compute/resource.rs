@@ -47,11 +47,13 @@ impl Resource for LocalComputeResource {
         let Some(planned) = &mut plan.planned else { return Ok(()) };
         planned.status = status::RUNNING.into();
         if let Ok(id) = planned_id(planned) {
-            planned.id = id.to_string().into();
             if config.directory.is_null() && prior.is_none() {
                 let directory = settings::default_directory(&id.workspace, &id.name);
                 planned.directory = directory.map_or(Attr::Unknown, |path| path.to_string_lossy().into_owned().into());
             }
+            // Only an id that is not known yet makes the services plan to move, too.
+            let moves = prior.is_none() && is_elsewhere(&id, planned).await;
+            planned.id = if moves { Attr::Unknown } else { id.to_string().into() };
         }
         if config.router_version.is_null() {
             planned.router_version = match &prior {
@@ -95,10 +97,15 @@ impl Resource for LocalComputeResource {
             }
             Begun::Intent(intent) => intent,
         };
-        let mut begun = planned.clone();
-        begun.directory = shown_directory(&intent.body);
-        context.save(&begun);
         let cluster = LocalCluster::of(&id.to_string(), &intent.body.location).or_explain(failed())?;
+        if let Err(error) = cluster.claim_directory().await {
+            // Nothing was made, so nothing is left for a later run to look after, in a directory that cannot be used.
+            catalogue.abandon(&intent).await;
+            return Err(explain(failed(), &error).into());
+        }
+        let mut begun = planned.clone();
+        (begun.id, begun.directory) = (id.to_string().into(), shown_directory(&intent.body));
+        context.save(&begun);
         let mut settings = Settings::read(&intent.body.configured);
         context
             .bounded("starting the router", bring_up(&cluster, &mut settings, wanted.port == 0))
@@ -218,6 +225,14 @@ fn planned_directory(planned: &LocalCompute, id: &ComputeId) -> Result<PathBuf, 
     })
 }
 
+/// Whether the compute exists in another directory: what is planned then is the second half of a replacement.
+async fn is_elsewhere(id: &ComputeId, planned: &LocalCompute) -> bool {
+    let Ok(catalogue) = Catalogue::open(&id.workspace) else { return false };
+    let Ok(Some(compute)) = catalogue.find::<ComputeBody>(&id.name).await else { return false };
+    let ComputeLocation::Local { directory, .. } = &compute.body.location;
+    planned_directory(planned, id).is_ok_and(|planned| planned != Path::new(directory))
+}
+
 /// The directory as configured, else as it is.
 fn shown_directory(body: &ComputeBody) -> Attr<String> {
     let ComputeLocation::Local { directory, .. } = &body.location;
@@ -275,9 +290,8 @@ async fn install(cluster: &LocalCluster, settings: &Settings) -> Result<(), Erro
     Ok(())
 }
 
-/// Makes the directory, installs the program and starts it. An open port is chosen and written into the settings.
+/// Installs the program in the claimed directory and starts it. An open port is chosen and written into the settings.
 async fn bring_up(cluster: &LocalCluster, settings: &mut Settings, choose_port: bool) -> Result<(), Error> {
-    cluster.claim_directory().await?;
     install(cluster, settings).await?;
     if choose_port && let Some(listen) = cluster.listen().await? {
         // An interrupted create may have started the router already.

@@ -122,9 +122,28 @@ mod lifecycle {
             let config = world.compute_config(&json!({ attribute: value }));
             let error = world.core.create("azureml_local_compute", config).await.expect_err("refused");
             assert_eq!(complaint(&error).0, attribute);
-            world.core.destroy(left(&error).expect("a tainted state").clone()).await.expect("destroyed");
+            if attribute == "directory" {
+                assert!(left(&error).is_none(), "nothing was made");
+            } else {
+                world.core.destroy(left(&error).expect("a tainted state").clone()).await.expect("destroyed");
+            }
         }
         assert!(elsewhere.join("thesis.tex").exists());
+    }
+
+    #[tokio::test]
+    async fn another_directory_is_a_replacement_whose_id_is_told_after_it_so_that_services_move() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        let config = world.compute_config(&json!({ "directory": world.path("elsewhere") }));
+        let planned = world.core.plan("azureml_local_compute", Some(&compute), config.clone()).await.expect("planned");
+        assert_eq!(planned.action, Action::Replace);
+        let create = world.core.plan("azureml_local_compute", None, config).await.expect("planned");
+        assert!(create.value.attribute("id").is_unknown());
+        // Where it is already, it would be adopted.
+        let same =
+            world.core.plan("azureml_local_compute", None, world.compute_config(&Value::Null)).await.expect("planned");
+        assert_eq!(same.value.attribute("id").as_str(), Some(compute.text("id").as_str()));
     }
 
     #[tokio::test]

@@ -108,6 +108,17 @@ async fn a_changed_file_is_an_update_in_place_with_the_digest_in_the_plan() {
 }
 
 #[tokio::test]
+async fn a_new_service_has_no_id_while_it_is_planned_so_that_nothing_reads_it_too_soon() {
+    let serving = Serving::new().await;
+    let planned = serving.core().plan(TYPE, None, serving.config(&Value::Null)).await.expect("planned");
+    assert!(planned.value.attribute("id").is_unknown());
+    let service = serving.core().apply(planned).await.expect("applied").expect("there");
+    let config = serving.config(&json!({ "num_replicas": 2 }));
+    let planned = serving.core().plan(TYPE, Some(&service), config).await.expect("planned");
+    assert_eq!(planned.value.attribute("id").as_str(), Some(service.text("id").as_str()));
+}
+
+#[tokio::test]
 async fn what_is_known_only_after_apply_is_planned_as_such() {
     let serving = Serving::new().await;
     let service = serving.create(&Value::Null).await;

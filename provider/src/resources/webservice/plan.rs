@@ -17,9 +17,11 @@ pub(super) async fn plan(plan: &mut Plan<Webservice>) -> Result<(), Diagnostics>
     if let Some(prior) = &prior {
         checks::properties(prior, planned)?;
     }
-    if let Ok(id) = planned_id(planned) {
-        planned.id = id.to_string().into();
-    }
+    planned.id = match planned_id(planned) {
+        Ok(id) if prior.is_some() => id.to_string().into(),
+        // It could be told, but then what reads the service by it would do so while planning, before it is there.
+        _ => Attr::Unknown,
+    };
     plan_key_versions(&config, prior.as_ref(), planned);
     let inference = planned.inference();
     planned.code_digest = match inference.source_directory {
