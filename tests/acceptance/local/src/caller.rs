@@ -13,7 +13,7 @@ pub struct Answer {
     pub status: u16,
     /// Headers; names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Body.
+    /// Body; bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 
@@ -60,7 +60,8 @@ fn send(
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
         .collect();
     let status = answer.status().as_u16();
-    let body = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    let body = answer.body_mut().read_to_vec().map_err(|error| error.to_string())?;
+    let body = String::from_utf8_lossy(&body).into_owned();
     Ok(Answer { status, headers, body })
 }
 

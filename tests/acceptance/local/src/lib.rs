@@ -9,15 +9,19 @@
 
 mod caller;
 mod config;
+mod port;
 mod processes;
 mod project;
+mod revisions;
 mod run;
 mod wait;
 
 pub use caller::{Answer, Load, Tally, post, request};
 pub use config::{DOUBLE, Stack};
+pub use port::free_port;
 pub use processes::{Process, processes_of};
 pub use project::{Outcome, Project, router};
+pub use revisions::newest_revision;
 pub use run::{Run, Target};
 pub use rustix::process::Signal;
 pub use wait::eventually;

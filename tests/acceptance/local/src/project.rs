@@ -138,8 +138,7 @@ impl Project {
     }
 
     fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command =
-            Command::new(std::env::var_os("AZUREML_ACCEPTANCE_TERRAFORM").unwrap_or_else(|| "terraform".into()));
+        let mut command = Command::new(terraform());
         command
             .args(arguments)
             .current_dir(self.path())
@@ -147,6 +146,8 @@ impl Project {
             .env("TF_IN_AUTOMATION", "1")
             .env("CHECKPOINT_DISABLE", "1")
             .env("NO_COLOR", "1")
+            // A person's and not a test's: what the tests look for in the output must be there in one form.
+            .env_remove("TF_LOG")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
@@ -214,10 +215,13 @@ impl Project {
     /// When the state has no such resource.
     #[must_use]
     pub fn attributes(&self, address: &str) -> Value {
-        let state: Value = serde_json::from_str(&self.json(["show", "-json"])).expect("a JSON state");
-        let resources = state["values"]["root_module"]["resources"].as_array().cloned().unwrap_or_default();
-        let found = resources.into_iter().find(|resource| resource["address"] == address);
-        found.unwrap_or_else(|| panic!("no {address} in {state}"))["values"].clone()
+        // Of the file itself: `show -json` of Terraform 1.11 crashes on a state with conditions of ephemeral resources.
+        let state = std::fs::read(self.path().join("terraform.tfstate")).expect("a state");
+        let state: Value = serde_json::from_slice(&state).expect("a JSON state");
+        let (kind, name) = address.split_once('.').expect("an address");
+        let resources = state["resources"].as_array().cloned().unwrap_or_default();
+        let found = resources.into_iter().find(|resource| resource["type"] == kind && resource["name"] == name);
+        found.unwrap_or_else(|| panic!("no {address} in {state}"))["instances"][0]["attributes"].clone()
     }
 
     /// One string attribute of a resource in the state.
@@ -314,6 +318,14 @@ impl Drop for Project {
             assert!(std::thread::panicking(), "destroy failed:\n{}", outcome.text);
         }
     }
+}
+
+/// The CLI, found here and not by the `PATH` that a test may give to it.
+fn terraform() -> PathBuf {
+    let name = std::env::var_os("AZUREML_ACCEPTANCE_TERRAFORM").unwrap_or_else(|| "terraform".into());
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).map(|folder| folder.join(&name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// The Cargo target directory that this test was built into.
