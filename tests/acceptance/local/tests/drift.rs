@@ -188,6 +188,18 @@ fn what_was_removed_from_the_catalogue_is_planned_anew() {
         project.assert_no_changes();
         assert_eq!(post(&uri, &key, r#"{"x": 1}"#).status, 200);
     }
+
+    // The compute's own folder is still there, with its router: it is taken up again, and no second one is made.
+    let supervisors =
+        || processes_of(project.path()).iter().filter(|process| process.command.contains(" supervise ")).count();
+    std::fs::remove_dir_all(project.path().join("ws/computes/local")).expect("removed");
+    let created = |address: &str| (address.to_owned(), vec!["create".to_owned()]);
+    assert_eq!(project.planned_actions(), [created("azureml_local_compute.this"), created("azureml_webservice.this")]);
+    project.apply().ok();
+    project.assert_no_changes();
+    assert_eq!(supervisors(), 1);
+    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    assert_eq!(post(&uri, &project.key("double"), r#"{"x": 1}"#).status, 200);
 }
 
 #[test]

@@ -124,8 +124,8 @@ fn definitions_that_cannot_be_used_fail_the_plan_with_the_reason() {
         (defined("pip_requirements = \"\"\nconda_file = \"{}\""), ["conda_file", "Exactly one definition"]),
         (defined(""), ["azureml_environment", "Exactly one definition"]),
         (
-            defined("pip_requirements = \"\"\nenvironment_variables = { \"1 a\" = \"x\" }"),
-            ["environment_variables", "1 a"],
+            defined("pip_requirements = \"\"\nenvironment_variables = { \"A=B\" = \"x\" }"),
+            ["environment_variables", "A=B"],
         ),
     ] {
         project.configure(&configuration);

@@ -108,49 +108,38 @@ fn changed_code_models_and_environment_roll_without_a_failed_request() {
 fn numbers_change_in_place_and_restart_nothing() {
     let project = stack("num_replicas = 1").project();
     project.apply().ok();
-    let replicas = || project.fe(&["service", "show", "double", "--json"]);
-    let pid = |text: &str| scored(text).to_string();
-    let before = replica_pids(&pid(&replicas()));
+    let before = project.replica_pids("double");
 
     let changes = "num_replicas = 1\n scoring_timeout_ms = 30000\n max_request_wait_time = 900\n replica_max_concurrent_requests = 2\n description = \"d\"\n tags = { a = \"b\" }\n properties = { p = \"q\" }";
     project.configure(&stack(changes).render());
     assert_eq!(project.planned_actions(), [("azureml_webservice.this".to_owned(), vec!["update".to_owned()])]);
     project.apply().ok();
     project.assert_no_changes();
-    assert_eq!(replica_pids(&pid(&replicas())), before);
+    assert_eq!(project.replica_pids("double"), before);
     let attributes = project.attributes("azureml_webservice.this");
     assert_eq!((&attributes["scoring_timeout_ms"], &attributes["max_request_wait_time"]), (&json!(30000), &json!(900)));
     assert_eq!((&attributes["description"], &attributes["tags"]), (&json!("d"), &json!({"a": "b"})));
 
     project.configure(&stack("num_replicas = 3\n properties = { p = \"q\" }").render());
     project.apply().ok();
-    let after = replica_pids(&pid(&replicas()));
+    let after = project.replica_pids("double");
     assert_eq!(after.len(), 3);
     assert!(before.iter().all(|pid| after.contains(pid)), "{before:?} {after:?}");
 }
 
-/// All values of `pid` in the replicas of a status document.
-fn replica_pids(json: &str) -> Vec<u64> {
-    fn walk(value: &Value, found: &mut Vec<u64>) {
-        match value {
-            Value::Object(map) => {
-                if let (Some(pid), true) = (map.get("pid").and_then(Value::as_u64), map.contains_key("revision")) {
-                    found.push(pid);
-                }
-                map.values().for_each(|value| walk(value, found));
-            }
-            Value::Array(list) => list.iter().for_each(|value| walk(value, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    walk(&scored(json), &mut found);
-    found
-}
-
 #[test]
 fn every_resource_can_be_imported_and_the_plan_after_it_is_empty() {
-    let configuration = stack("num_replicas = 2\n tags = { a = \"b\" }\n description = \"imported\"");
+    let configuration = Stack {
+        provider: "owner = \"importer\"".to_owned(),
+        compute: "address = \"127.0.0.1\"\n directory = \"${abspath(path.module)}/compute\"".to_owned(),
+        environment: "environment_variables = { COLOUR = \"blue\" }".to_owned(),
+        model: "description = \"a model\"\n tags = {}\n properties = { p = \"q\" }\n keep_versions = 2".to_owned(),
+        webservice:
+            "num_replicas = 2\n tags = { a = \"b\" }\n description = \"imported\"\n properties = {}\n rollout = { \
+                     max_surge = 2 }\n secondary_key_version = 3\n max_request_wait_time = 700"
+                .to_owned(),
+        ..Stack::default()
+    };
     let project = configuration.project();
     project.apply().ok();
     let addresses = [
