@@ -1,4 +1,4 @@
-//! Requests on their way from the IO thread to Python's main thread.
+//! Requests on their way from the IO thread to Python's main thread, or to worker processes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -78,6 +78,8 @@ pub(crate) struct Reply {
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// For tasks that wait for a job.
+    more: Notify,
 }
 
 #[derive(Default)]
@@ -97,6 +99,7 @@ impl Queue {
         if idle {
             self.changed.notify_one();
         }
+        self.more.notify_one();
     }
 
     /// The next job; `None` when the queue is closed and empty.
@@ -115,6 +118,22 @@ impl Queue {
         }
     }
 
+    /// As [`pop`](Self::pop), for tasks.
+    pub(crate) async fn taken(&self) -> Option<Job> {
+        loop {
+            // Made before the look, so that nothing comes unnoticed between the two.
+            let more = self.more.notified();
+            let (job, closed) = {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                (state.waiting.pop_front(), state.closed)
+            };
+            if job.is_some() || closed {
+                return job;
+            }
+            more.await;
+        }
+    }
+
     /// The next job if there is one.
     pub(crate) fn try_pop(&self) -> Option<Job> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting.pop_front()
@@ -127,9 +146,10 @@ impl Queue {
         place.and_then(|place| state.waiting.remove(place)).is_some()
     }
 
-    /// Lets every waiting [`pop`](Self::pop) return.
+    /// Lets every waiting [`pop`](Self::pop) and [`taken`](Self::taken) return.
     pub(crate) fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.changed.notify_all();
+        self.more.notify_waiters();
     }
 }

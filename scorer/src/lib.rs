@@ -40,14 +40,19 @@ enum Listener {
     Unix(std::os::unix::net::UnixListener),
 }
 
-/// Swagger documents by version: the order to start answering.
-type Ready = BTreeMap<String, String>;
+/// An order to the IO thread.
+enum Order {
+    /// Start so many worker processes with this interpreter, and say how they stand.
+    Feed { python: String, workers: usize, news: mpsc::Sender<News> },
+    /// Start answering, with Swagger documents by version.
+    Ready(BTreeMap<String, String>),
+}
 
 /// The running core.
 #[pyclass(module = "azureml_scorer._core")]
 struct Core {
     queue: Arc<Queue>,
-    orders: channel::UnboundedSender<Ready>,
+    orders: channel::UnboundedSender<Order>,
     control: Option<Arc<UnixStream>>,
 }
 
@@ -99,7 +104,7 @@ impl Core {
 
     /// `init()` has returned: start answering. `swagger` maps versions (`2`, `3`, `3.1`) to documents.
     fn ready(&self, swagger: BTreeMap<String, String>) {
-        let _ = self.orders.send(swagger);
+        let _ = self.orders.send(Order::Ready(swagger));
     }
 
     /// The script cannot be served; the caller exits with code 3.
@@ -123,21 +128,11 @@ impl Core {
 
     /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
     fn serve_pool(&self, py: Python<'_>, python: &str, workers: usize) -> i32 {
-        let (queue, control) = (self.queue.clone(), self.control.clone());
+        let (sender, news) = mpsc::channel();
+        let _ = self.orders.send(Order::Feed { python: python.to_owned(), workers, news: sender });
         py.detach(|| {
-            let (sender, news) = mpsc::channel();
-            let feeders = (0..workers)
-                .map(|_| {
-                    let (queue, sender, python) = (queue.clone(), sender.clone(), python.to_owned());
-                    std::thread::spawn(move || {
-                        pool::feed(&python, &queue, &|news| {
-                            let _ = sender.send(news);
-                        });
-                    })
-                })
-                .collect::<Vec<_>>();
-            drop(sender);
             let mut ready = 0;
+            // Until every worker has ended.
             for news in news {
                 match news {
                     News::Ready(swagger) => {
@@ -150,13 +145,10 @@ impl Core {
                         if let ScorerEvent::Failed { message, traceback, .. } = &event {
                             log::line('E', &format!("{message}\n{}", traceback.as_deref().unwrap_or_default()));
                         }
-                        control::send(control.as_deref(), &event);
+                        control::send(self.control.as_deref(), &event);
                         return 3;
                     }
                 }
-            }
-            for feeder in feeders {
-                let _ = feeder.join();
             }
             0
         })
@@ -234,7 +226,7 @@ fn run_io(
     listener: Listener,
     settings: Settings,
     queue: Arc<Queue>,
-    mut orders: channel::UnboundedReceiver<Ready>,
+    orders: channel::UnboundedReceiver<Order>,
     watch: Watch,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -247,27 +239,7 @@ fn run_io(
         let server = Server::new(settings, queue.clone());
         tokio::task::spawn_local(server.replies().deliver());
         tokio::task::spawn_local(accept(listener, server.clone()));
-        let started = server.clone();
-        tokio::task::spawn_local(async move {
-            let limit = Duration::from_secs(watch.init_timeout) + Duration::from_millis(500);
-            match tokio::time::timeout(limit, orders.recv()).await {
-                Ok(Some(swagger)) => {
-                    started.ready(swagger);
-                    control::send(watch.control.as_deref(), &ScorerEvent::Ready);
-                }
-                Ok(None) => {}
-                Err(_) => {
-                    let trace = std::fs::read_to_string(&watch.trace_path).unwrap_or_default();
-                    let event = control::init_timeout(watch.init_timeout, &trace, &watch.script);
-                    if let ScorerEvent::Failed { message, .. } = &event {
-                        log::line('E', &format!("{message}\n{trace}"));
-                    }
-                    control::send(watch.control.as_deref(), &event);
-                    let _ = std::fs::remove_file(&watch.trace_path);
-                    control::exit_now(3);
-                }
-            }
-        });
+        tokio::task::spawn_local(begin(orders, server.clone(), queue.clone(), watch));
         terminated().await;
         if !server.is_ready() {
             // Nothing runs that could be finished, and `init()` may take for ever.
@@ -278,6 +250,41 @@ fn run_io(
         // The process ends with its main thread; until then newcomers are refused.
         std::future::pending::<()>().await;
     });
+}
+
+/// Carries out orders until the server is ready, for as long as `init()` may take.
+async fn begin(
+    mut orders: channel::UnboundedReceiver<Order>,
+    server: std::rc::Rc<Server>,
+    queue: Arc<Queue>,
+    watch: Watch,
+) {
+    let limit = Duration::from_secs(watch.init_timeout) + Duration::from_millis(500);
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        match tokio::time::timeout_at(deadline, orders.recv()).await {
+            Ok(Some(Order::Feed { python, workers, news })) => {
+                for _ in 0..workers {
+                    tokio::task::spawn_local(pool::feed(python.clone(), queue.clone(), news.clone()));
+                }
+            }
+            Ok(Some(Order::Ready(swagger))) => {
+                server.ready(swagger);
+                return control::send(watch.control.as_deref(), &ScorerEvent::Ready);
+            }
+            Ok(None) => return,
+            Err(_) => {
+                let trace = std::fs::read_to_string(&watch.trace_path).unwrap_or_default();
+                let event = control::init_timeout(watch.init_timeout, &trace, &watch.script);
+                if let ScorerEvent::Failed { message, .. } = &event {
+                    log::line('E', &format!("{message}\n{trace}"));
+                }
+                control::send(watch.control.as_deref(), &event);
+                let _ = std::fs::remove_file(&watch.trace_path);
+                control::exit_now(3);
+            }
+        }
+    }
 }
 
 /// Resolves on SIGTERM or SIGINT.
