@@ -1,10 +1,8 @@
 //! Attributes that several resources share, with one description each.
 
-use std::collections::BTreeMap;
-
 use serving::name::Noun;
 use tfplugin::schema::{check, check_string};
-use tfplugin::{Attr, Attribute, Type, Value};
+use tfplugin::{Attribute, Type, Value};
 
 use crate::workspace::WorkspaceId;
 
@@ -83,13 +81,4 @@ pub fn no_null_values() -> impl tfplugin::schema::Validator + 'static {
         },
         _ => Ok(()),
     })
-}
-
-/// What was found for a map, in the user's spelling: Terraform distinguishes an empty map from none.
-#[must_use]
-pub fn found_map(
-    state: &Attr<BTreeMap<String, String>>,
-    found: BTreeMap<String, String>,
-) -> Attr<BTreeMap<String, String>> {
-    if found.is_empty() && !state.is_known() { Attr::Null } else { Attr::Known(found) }
 }

@@ -86,8 +86,8 @@ impl DataSource for ModelData {
             created_time: version.created_time.clone().into(),
             id: id.to_string().into(),
             description: body.description.into(),
-            tags: body.tags.into(),
-            properties: body.properties.into(),
+            tags: body.tags.unwrap_or_default().into(),
+            properties: body.properties.unwrap_or_default().into(),
             ..config
         })
     }

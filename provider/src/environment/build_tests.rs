@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -48,7 +47,7 @@ impl World {
         let text = format!("--no-index\n--find-links http://{}/\n{packages}\n", self.index);
         EnvironmentSpec {
             definition: Definition::PipRequirements(text),
-            environment_variables: BTreeMap::new(),
+            environment_variables: None,
             scorer_version: None,
         }
     }
@@ -134,7 +133,7 @@ async fn what_was_resolved_once_stays_until_the_definition_changes() {
     world.release("0.2.0");
     // Another spelling is the same definition, and variables are no part of it.
     let mut spec = world.spec("Plain  # the newest");
-    spec.environment_variables.insert("A".into(), "1".into());
+    spec.environment_variables = Some([("A".into(), "1".into())].into());
     let second = world.update(&spec).await;
     assert_eq!(second.body.resolved, first.body.resolved);
     assert_eq!((second.body.version, &second.body.hash), (2, &first.body.hash));

@@ -23,7 +23,7 @@ pub struct EnvironmentSpec {
     /// `pip_requirements` or `conda_file`.
     pub definition: Definition,
     /// `environment_variables`.
-    pub environment_variables: BTreeMap<String, String>,
+    pub environment_variables: Option<BTreeMap<String, String>>,
     /// `scorer_version`. None: the newest one that is there at the create, and later the one that it has.
     pub scorer_version: Option<String>,
 }
@@ -104,8 +104,8 @@ pub async fn update_environment(
         body.hash.clone_from(&hash);
         body.resolved = Some(resolved.clone());
         // What runs depends on these three; another spelling of the same definition is no new version.
-        let same = (&old.environment_variables, &old.hash, &old.resolved)
-            == (&body.environment_variables, &body.hash, &body.resolved);
+        let variables = |body: &EnvironmentBody| body.environment_variables.clone().unwrap_or_default();
+        let same = (variables(&old), &old.hash, &old.resolved) == (variables(body), &body.hash, &body.resolved);
         body.version = old.version + u64::from(!same);
     };
     let mut wanted = before.body.clone();

@@ -122,12 +122,12 @@ pub struct ModelBody {
     /// `description`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `tags`.
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    /// `properties`; they only grow.
-    #[serde(default)]
-    pub properties: BTreeMap<String, String>,
+    /// `tags` as configured: Terraform distinguishes an empty map from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+    /// `properties` as configured; they only grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<BTreeMap<String, String>>,
     /// `keep_versions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_versions: Option<u64>,
@@ -157,9 +157,9 @@ pub struct ModelVersion {
 pub struct EnvironmentBody {
     /// The definition as configured.
     pub definition: Definition,
-    /// `environment_variables`.
-    #[serde(default)]
-    pub environment_variables: BTreeMap<String, String>,
+    /// `environment_variables` as configured: Terraform distinguishes an empty map from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_variables: Option<BTreeMap<String, String>>,
     /// Counts the changes of definition, variables and scorer, from 1.
     pub version: u64,
     /// Hash of the definition.

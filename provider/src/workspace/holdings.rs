@@ -70,12 +70,24 @@ impl Catalogue {
             self.remove_directory(folder)?;
         }
         self.remove::<WorkspaceBody>("").await?;
-        self.remove_directory(Kind::Workspace.folder())?;
-        if let Some(root) = self.directory() {
-            let _ = std::fs::remove_file(root.join(super::store::LOCK_FILE));
-            // Stays if the user keeps something else there.
-            let _ = std::fs::remove_dir(root);
+        self.remove_traces().await
+    }
+
+    /// Removes what a removed workspace leaves behind, if its removal was killed at the very end. Nothing is touched if
+    /// there is a workspace, or somebody is making one.
+    pub async fn remove_traces(&self) -> Result<(), Error> {
+        let Some(root) = self.directory() else { return Ok(()) };
+        let lock = root.join(super::store::LOCK_FILE);
+        if lock.exists() {
+            let Some(_alone) = self.stop_writers().await? else { return Ok(()) };
+            if self.find::<WorkspaceBody>("").await?.is_some() {
+                return Ok(());
+            }
+            self.remove_directory(Kind::Workspace.folder())?;
+            let _ = std::fs::remove_file(lock);
         }
+        // Stays if the user keeps something else there.
+        let _ = std::fs::remove_dir(root);
         Ok(())
     }
 

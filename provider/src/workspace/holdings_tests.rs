@@ -59,6 +59,28 @@ async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
 }
 
 #[tokio::test]
+async fn a_removal_that_was_killed_at_its_end_is_finished_unless_there_is_a_workspace_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalogue = catalogue(&folder);
+    let workspace = WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() };
+    create(&catalogue, "", workspace.clone()).await;
+    let held = catalogue.hold_blobs().await.expect("held");
+    catalogue.remove::<WorkspaceBody>("").await.expect("removed");
+    let root = folder.path().join("ws");
+
+    catalogue.remove_traces().await.expect("somebody is at work there");
+    assert!(root.exists());
+    create(&catalogue, "", workspace.clone()).await;
+    drop(held);
+    catalogue.remove_traces().await.expect("nothing to do");
+    assert_eq!(catalogue.get::<WorkspaceBody>("").await.expect("there").body, workspace);
+
+    catalogue.remove::<WorkspaceBody>("").await.expect("removed");
+    catalogue.remove_traces().await.expect("finished");
+    assert!(!root.exists());
+}
+
+#[tokio::test]
 async fn a_compute_runs_while_its_lock_is_held() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);

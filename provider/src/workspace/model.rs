@@ -20,9 +20,9 @@ pub struct ModelSpec {
     /// `description`.
     pub description: Option<String>,
     /// `tags`.
-    pub tags: BTreeMap<String, String>,
+    pub tags: Option<BTreeMap<String, String>>,
     /// `properties`.
-    pub properties: BTreeMap<String, String>,
+    pub properties: Option<BTreeMap<String, String>>,
     /// `keep_versions`: how many versions are kept, at least 1. None: all.
     pub keep_versions: Option<u64>,
 }
@@ -40,8 +40,12 @@ pub enum RegisterError {
 
 /// Keys of `before` that `after` changes or lacks.
 #[must_use]
-pub fn lost_properties(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
-    before.iter().filter(|(key, value)| after.get(*key) != Some(value)).map(|(key, _)| key.clone()).collect()
+pub fn lost_properties(
+    before: Option<&BTreeMap<String, String>>,
+    after: Option<&BTreeMap<String, String>>,
+) -> Vec<String> {
+    let lost = |key: &String, value: &String| after.and_then(|after| after.get(key)) != Some(value);
+    before.into_iter().flatten().filter(|(key, value)| lost(key, value)).map(|(key, _)| key.clone()).collect()
 }
 
 impl ModelBody {
@@ -115,7 +119,8 @@ impl Catalogue {
         spec: &ModelSpec,
         scan: &Scan,
     ) -> Result<Revision<ModelBody>, RegisterError> {
-        let lost = lost_properties(&self.get::<ModelBody>(name).await?.body.properties, &spec.properties);
+        let lost =
+            lost_properties(self.get::<ModelBody>(name).await?.body.properties.as_ref(), spec.properties.as_ref());
         if !lost.is_empty() {
             return Err(RegisterError::Properties(lost));
         }

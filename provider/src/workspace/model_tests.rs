@@ -95,7 +95,7 @@ async fn properties_only_grow() {
     let world = World::new();
     world.register("one").await;
     let with = |pairs: &[(&str, &str)]| ModelSpec {
-        properties: pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        properties: Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
         ..spec()
     };
     let scan = world.scan("one");

@@ -51,7 +51,7 @@ async fn no_change_of_many_writers_at_once_is_lost() {
         writers.spawn(async move {
             catalogue
                 .update::<ModelBody, _>("ridge", |body| {
-                    body.tags.insert(writer.to_string(), String::new());
+                    body.tags.get_or_insert_default().insert(writer.to_string(), String::new());
                 })
                 .await
         });
@@ -59,7 +59,7 @@ async fn no_change_of_many_writers_at_once_is_lost() {
     while let Some(outcome) = writers.join_next().await {
         outcome.expect("joined").expect("updated");
     }
-    assert_eq!(catalogue.get::<ModelBody>("ridge").await.expect("there").body.tags.len(), 8);
+    assert_eq!(catalogue.get::<ModelBody>("ridge").await.expect("there").body.tags.map(|tags| tags.len()), Some(8));
 }
 
 #[tokio::test]

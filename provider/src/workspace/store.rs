@@ -77,12 +77,15 @@ impl Catalogue {
         let Some(directory) = &self.directory else { return Ok(Some(Guard { _file: None })) };
         let path = directory.join(LOCK_FILE);
         let failed = |action, source| Error::Io { action, path: path.display().to_string(), source };
-        create_private_directory(directory).map_err(|source| failed("create the directory of", source))?;
-        let file = File::options().create(true).append(true).open(&path).map_err(|source| failed("open", source))?;
         let mut waited = Duration::ZERO;
         loop {
+            create_private_directory(directory).map_err(|source| failed("create the directory of", source))?;
+            let file = File::options().create(true).append(true).open(&path);
+            let file = file.map_err(|source| failed("open", source))?;
             match attempt(&file) {
-                Ok(()) => return Ok(Some(Guard { _file: Some(file) })),
+                Ok(()) if is_at(&file, &path) => return Ok(Some(Guard { _file: Some(file) })),
+                // Removed with the workspace that was here, between the two calls.
+                Ok(()) => {}
                 Err(TryLockError::WouldBlock) if waited >= patience => return Ok(None),
                 Err(TryLockError::WouldBlock) => {
                     tokio::time::sleep(LOCK_POLL).await;
@@ -102,6 +105,18 @@ impl Catalogue {
 #[derive(Debug)]
 pub struct Guard {
     _file: Option<File>,
+}
+
+/// Whether the path still leads to this file.
+fn is_at(file: &File, path: &FilePath) -> bool {
+    let identity = |metadata: std::fs::Metadata| {
+        #[cfg(unix)]
+        return (std::os::unix::fs::MetadataExt::dev(&metadata), std::os::unix::fs::MetadataExt::ino(&metadata));
+        #[cfg(not(unix))]
+        metadata.created().ok()
+    };
+    let (here, there) = (file.metadata().map(identity), std::fs::metadata(path).map(identity));
+    matches!((here, there), (Ok(here), Ok(there)) if here == there)
 }
 
 /// Locks a file for this process alone, however long that takes. Dropping the future gives up.

@@ -37,7 +37,7 @@ impl Environment {
     pub(super) fn spec(&self) -> Option<EnvironmentSpec> {
         Some(EnvironmentSpec {
             definition: self.definition()?,
-            environment_variables: self.environment_variables.clone().unwrap_or_default(),
+            environment_variables: self.environment_variables.clone().known(),
             scorer_version: self.scorer_version.clone().known(),
         })
     }

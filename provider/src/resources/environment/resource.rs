@@ -6,7 +6,6 @@ use super::Environment;
 use crate::diagnostics::OrExplain;
 use crate::environment::{EnvironmentSpec, definition, register_environment, remove_environment, update_environment};
 use crate::provider::Settings;
-use crate::schema::found_map;
 use crate::workspace::document::Definition;
 use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId, Revision, WorkspaceBody, WorkspaceId};
 
@@ -120,7 +119,7 @@ impl Resource for EnvironmentResource {
             },
             pip_requirements: pip_requirements.into(),
             conda_file: conda_file.into(),
-            environment_variables: found_map(&state.environment_variables, found.body.environment_variables.clone()),
+            environment_variables: found.body.environment_variables.clone().into(),
             scorer_version: resolved.map(|resolved| resolved.scorer.version.clone()).into(),
             // An unfinished one has no version; the next apply gives it one.
             version: resolved.map(|_| found.body.version).into(),

@@ -30,8 +30,8 @@ impl Model {
         ModelSpec {
             path: self.path.clone().unwrap_or_default(),
             description: self.description.clone().known(),
-            tags: self.tags.clone().unwrap_or_default(),
-            properties: self.properties.clone().unwrap_or_default(),
+            tags: self.tags.clone().known(),
+            properties: self.properties.clone().known(),
             keep_versions: self.keep_versions.known(),
         }
     }

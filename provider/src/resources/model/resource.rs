@@ -7,7 +7,6 @@ use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Plan, PlanKind, Resource,
 use super::Model;
 use crate::diagnostics::{OrExplain, explain};
 use crate::provider::Settings;
-use crate::schema::found_map;
 use crate::workspace::hash_cache::HashCache;
 use crate::workspace::manifest::Scan;
 use crate::workspace::model::{RegisterError, lost_properties};
@@ -76,7 +75,7 @@ impl Resource for ModelResource {
             && !plan.is_replaced()
             && !planned.properties.is_unknown()
         {
-            let lost = lost_properties(&prior.spec().properties, &planned.spec().properties);
+            let lost = lost_properties(prior.properties.get(), planned.properties.get());
             if !lost.is_empty() {
                 return Err(explain("Cannot change properties", &RegisterError::Properties(lost)).into());
             }
@@ -119,8 +118,8 @@ impl Resource for ModelResource {
             },
             path: body.path.clone().into(),
             description: body.description.clone().into(),
-            tags: found_map(&state.tags, body.tags.clone()),
-            properties: found_map(&state.properties, body.properties.clone()),
+            tags: body.tags.clone().into(),
+            properties: body.properties.clone().into(),
             keep_versions: body.keep_versions.into(),
             version: numbered.into(),
             version_id: numbered.map(|version| id.version(version).to_string()).into(),

@@ -33,7 +33,7 @@ pub(super) async fn template(
             entry_script: planned.inference().entry_script.unwrap_or_default(),
         },
         environment: reference,
-        environment_variables: environment.body.environment_variables,
+        environment_variables: environment.body.environment_variables.unwrap_or_default(),
         unknown: std::collections::BTreeMap::new(),
     })
 }

@@ -52,6 +52,8 @@ impl Resource for WorkspaceResource {
         }
         let body = body(&planned)?;
         let owner = &context.data().owner;
+        // Against what removes the traces of a workspace that was here before.
+        let _held = catalogue.hold_blobs().await.or_explain(&summary)?;
         let begun = catalogue.begin("", owner, spec_digest(&body), body.clone()).await.or_explain(&summary)?;
         if let Begun::Intent(intent) = begun {
             catalogue.commit(intent, body).await.or_explain(summary)?;
@@ -63,6 +65,7 @@ impl Resource for WorkspaceResource {
         let catalogue = open(&state.id, "id")?;
         let found = catalogue.find::<WorkspaceBody>("").await;
         let Some(found) = found.or_explain(format!("Cannot read workspace {}", catalogue.workspace()))? else {
+            catalogue.remove_traces().await.or_explain("Cannot remove the traces of a destroyed workspace")?;
             return Ok(None);
         };
         Ok(Some(Workspace {
