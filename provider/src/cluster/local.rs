@@ -248,7 +248,11 @@ impl Cluster for LocalCluster {
     }
 
     async fn prepare(&self, catalogue: &Catalogue, template: &Template) -> Result<(), Error> {
-        app::assemble(&self.directory, catalogue, template).await
+        let revision = template.revision();
+        match self.blocking(move |cluster| app::stage(&cluster.directory, &revision)).await? {
+            Some(staging) => app::assemble(&self.directory, catalogue, template, staging).await,
+            None => Ok(()),
+        }
     }
 
     async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error> {

@@ -1,6 +1,7 @@
 //! App roots: the code and the models of a template as one folder.
 
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -12,28 +13,51 @@ use super::{documents, files};
 use crate::cluster::Error;
 use crate::workspace::{Catalogue, materialize_code, materialize_model};
 
-/// Start of the name of an app root in the making.
+/// Start of the name of an app root in the making. Who makes it holds a lock on it.
 const STAGING: &str = ".staging-";
-/// What a killed program left is older than this; what a running one makes is not.
+/// Keys without a document are older than this if a killed program left them, and younger if a running one makes them.
 const ABANDONED: Duration = Duration::from_hours(1);
 
-/// Makes `apps/<revision>/`, whole or not at all. One that is there is taken for complete.
-pub(super) async fn assemble(directory: &Path, catalogue: &Catalogue, template: &Template) -> Result<(), Error> {
-    let root = directory.join(layout::app(&template.revision()));
-    if root.is_dir() {
-        return Ok(());
+/// An app root in the making.
+pub(super) struct Staging {
+    folder: tempfile::TempDir,
+    _held: File,
+}
+
+/// Begins to make an app root; none if it is there already, which is taken for complete.
+pub(super) fn stage(directory: &Path, revision: &str) -> Result<Option<Staging>, Error> {
+    if directory.join(layout::app(revision)).is_dir() {
+        return Ok(None);
     }
     let apps = directory.join(layout::APPS);
     files::create_directory(&apps)?;
-    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(&apps).map_err(files::io("write", &apps))?;
-    materialize_code(catalogue, &template.code, &staging.path().join(&template.code.directory)).await?;
-    let models = staging.path().join(MODELS_DIRECTORY);
+    // A sweep meets the folder locked, or not at all.
+    let _lock = files::lock(directory)?;
+    let make = || {
+        let folder = tempfile::Builder::new().prefix(STAGING).tempdir_in(&apps)?;
+        let held = File::open(folder.path())?;
+        held.try_lock()?;
+        Ok(Some(Staging { folder, _held: held }))
+    };
+    make().map_err(files::io("write", &apps))
+}
+
+/// Makes `apps/<revision>/`, whole or not at all.
+pub(super) async fn assemble(
+    directory: &Path,
+    catalogue: &Catalogue,
+    template: &Template,
+    Staging { folder, _held }: Staging,
+) -> Result<(), Error> {
+    materialize_code(catalogue, &template.code, &folder.path().join(&template.code.directory)).await?;
+    let models = folder.path().join(MODELS_DIRECTORY);
     files::create_directory(&models)?;
     for model in &template.models {
         materialize_model(catalogue, model, &models.join(&model.name).join(model.version.to_string())).await?;
     }
-    files::sync(staging.path())?;
-    let staged = staging.keep();
+    files::sync(folder.path())?;
+    let root = directory.join(layout::app(&template.revision()));
+    let staged = folder.keep();
     if let Err(error) = std::fs::rename(&staged, &root) {
         files::remove(&staged)?;
         // Another run may have made the same.
@@ -41,7 +65,7 @@ pub(super) async fn assemble(directory: &Path, catalogue: &Catalogue, template: 
             return Err(files::io("write", &root)(error));
         }
     }
-    files::sync(&apps)
+    files::sync(&directory.join(layout::APPS))
 }
 
 /// Removes the app roots that no document names and no replica runs, and what killed programs left half-made.
@@ -69,7 +93,8 @@ pub(super) fn sweep(directory: &Path, running: &BTreeSet<String>) -> Result<(), 
     let apps = directory.join(layout::APPS);
     for name in files::list(&apps)? {
         let path = apps.join(&name);
-        if !used.contains(&name) && (!name.starts_with(STAGING) || abandoned(&path)) {
+        let needed = used.contains(&name) || (name.starts_with(STAGING) && is_held(&path));
+        if !needed {
             files::remove(&path)?;
         }
     }
@@ -86,6 +111,10 @@ pub(super) fn sweep(directory: &Path, running: &BTreeSet<String>) -> Result<(), 
 
 fn add_revisions(service: &Service, used: &mut BTreeSet<String>) {
     used.extend(service.versions.values().map(|version| version.template.revision()));
+}
+
+fn is_held(staging: &Path) -> bool {
+    File::open(staging).is_ok_and(|folder| matches!(folder.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn abandoned(path: &Path) -> bool {

@@ -122,12 +122,19 @@ pub(super) fn lock(directory: &Path) -> Result<Lock, Error> {
             Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
         }
     }
-    for name in list(&folder)? {
-        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) {
-            remove(&folder.join(name))?;
-        }
-    }
+    remove_temporary(&folder)?;
     Ok(Lock { _file: file })
+}
+
+/// Whether a file of this name is one that [`put`] has not finished.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1)
+}
+
+/// Removes from a folder what killed writers left. Call when nobody writes there.
+pub(super) fn remove_temporary(folder: &Path) -> Result<(), Error> {
+    let names = list(folder)?;
+    names.iter().filter(|name| is_temporary(name)).try_for_each(|name| remove(&folder.join(name)))
 }
 
 #[cfg(test)]

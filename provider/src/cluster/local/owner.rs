@@ -57,14 +57,16 @@ pub(super) fn claim(directory: &Path, compute: &str) -> Result<(), Error> {
 fn mark(directory: &Path, compute: &str) -> Result<(), Error> {
     files::create_directory(directory)?;
     check(directory, compute)?;
-    if marked(directory)?.is_none() && !files::list(directory)?.is_empty() {
+    // A claim that was killed leaves its marker unfinished.
+    if marked(directory)?.is_none() && !files::list(directory)?.iter().all(|name| files::is_temporary(name)) {
         return Err(foreign(directory, "is not empty".to_owned()));
     }
     restrict(directory)?;
     let marker = serde_json::to_vec(&Marker { compute: compute.to_owned() });
     let marker = marker.map_err(|error| files::io("write", directory)(error.into()))?;
     files::put(&directory.join(MARKER), &marker, Mode::Create)?;
-    check(directory, compute)
+    check(directory, compute)?;
+    files::remove_temporary(directory)
 }
 
 fn check(directory: &Path, compute: &str) -> Result<(), Error> {
@@ -86,6 +88,7 @@ pub(super) fn remove(directory: &Path, compute: &str) -> Result<(), Error> {
         // Not ours, or nothing is left of it.
         _ => return Ok(()),
     }
+    files::remove_temporary(directory)?;
     for name in OURS {
         files::remove(&directory.join(name))?;
     }
@@ -111,6 +114,19 @@ mod tests {
         assert!(error.contains("belongs to compute one"), "{error}");
         remove(&directory, "two").expect("nothing to do");
         assert!(directory.exists());
+        remove(&directory, "one").expect("removed");
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn a_claim_or_a_change_that_was_killed_half_way_is_in_nobodys_way() {
+        let root = tempfile::tempdir().expect("a directory");
+        let directory = root.path().join("compute");
+        std::fs::create_dir(&directory).expect("made");
+        std::fs::write(directory.join(".put-killed.tmp"), "{").expect("written");
+        claim(&directory, "one").expect("claimed");
+        assert_eq!(files::list(&directory).expect("listed"), [MARKER]);
+        std::fs::write(directory.join(".put-again.tmp"), "{").expect("written");
         remove(&directory, "one").expect("removed");
         assert!(!directory.exists());
     }

@@ -230,13 +230,15 @@ async fn the_sweep_keeps_what_documents_name_and_replicas_run() {
     let version = VersionStatus { replicas: vec![replica], ..VersionStatus::default() };
     let versions = BTreeMap::from([("double".to_owned(), version)]);
     fake.knows("double", ServiceStatus { versions, ..ServiceStatus::default() });
-    for name in ["still-running", "forgotten", ".staging-now"] {
+    for name in ["still-running", "forgotten", ".staging-held", ".staging-left"] {
         fs::create_dir_all(place.path(&layout::app(name)).join("src")).expect("made");
     }
+    let held = fs::File::open(place.path(&layout::app(".staging-held"))).expect("there");
+    held.try_lock().expect("locked");
     cluster.sweep().await.expect("swept");
     let left = files::list(&place.path("apps")).expect("listed");
     let revision = named.versions["double"].template.revision();
-    let mut expected = [".staging-now".to_owned(), revision, "still-running".to_owned()];
+    let mut expected = [".staging-held".to_owned(), revision, "still-running".to_owned()];
     expected.sort_unstable();
     assert_eq!(left, expected);
 }
