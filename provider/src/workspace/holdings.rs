@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::document::{Body, ComputeBody, ComputeLocation, EnvironmentBody, Kind, ModelBody, WorkspaceBody};
 use super::error::Error;
-use super::store::Catalogue;
+use super::store::{Catalogue, LOCK_FILE};
 
 /// An object of a workspace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,10 @@ impl Catalogue {
 
     /// Removes the workspace with everything in it. The workspace's own document goes last, so that a killed removal
     /// can be repeated. Files below the root that are not the workspace's stay.
+    ///
+    /// What others still do there, such as the provider of a killed run that clears up, is waited for.
     pub async fn destroy(&self) -> Result<(), Error> {
+        let _alone = self.exclude_others().await?;
         for folder in FOLDERS {
             self.remove_tree(folder).await?;
             self.remove_directory(folder)?;
@@ -70,22 +73,28 @@ impl Catalogue {
             self.remove_directory(folder)?;
         }
         self.remove::<WorkspaceBody>("").await?;
-        self.remove_traces().await
+        self.remove_traces_alone()
     }
 
     /// Removes what a removed workspace leaves behind, if its removal was killed at the very end. Nothing is touched if
     /// there is a workspace, or somebody is making one.
     pub async fn remove_traces(&self) -> Result<(), Error> {
         let Some(root) = self.directory() else { return Ok(()) };
-        let lock = root.join(super::store::LOCK_FILE);
-        if lock.exists() {
+        if root.join(LOCK_FILE).exists() {
             let Some(_alone) = self.stop_writers().await? else { return Ok(()) };
             if self.find::<WorkspaceBody>("").await?.is_some() {
                 return Ok(());
             }
-            self.remove_directory(Kind::Workspace.folder())?;
-            let _ = std::fs::remove_file(lock);
+            return self.remove_traces_alone();
         }
+        let _ = std::fs::remove_dir(root);
+        Ok(())
+    }
+
+    fn remove_traces_alone(&self) -> Result<(), Error> {
+        self.remove_directory(Kind::Workspace.folder())?;
+        let Some(root) = self.directory() else { return Ok(()) };
+        let _ = std::fs::remove_file(root.join(LOCK_FILE));
         // Stays if the user keeps something else there.
         let _ = std::fs::remove_dir(root);
         Ok(())
@@ -105,7 +114,7 @@ impl Catalogue {
 /// A supervisor holds its lock for as long as it lives.
 fn is_supervised(directory: &Path) -> bool {
     let lock = std::fs::File::open(directory.join(serving::layout::SUPERVISOR_LOCK));
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]

@@ -58,15 +58,23 @@ impl Catalogue {
     /// Keeps blobs from being removed until the guard is dropped: from putting (or finding) a blob to the document
     /// that names it.
     pub async fn hold_blobs(&self) -> Result<Guard, Error> {
-        self.lock(LOCK_PATIENCE, File::try_lock_shared)
-            .await?
-            .ok_or_else(|| Error::Locked { workspace: self.workspace.clone(), seconds: LOCK_PATIENCE.as_secs() })
+        self.lock_patiently(File::try_lock_shared).await
     }
 
     /// Keeps blobs from being put until the guard is dropped: from looking for names of blobs to the removal of those
     /// without. `None` while writers are at work.
     pub(crate) async fn stop_writers(&self) -> Result<Option<Guard>, Error> {
         self.lock(SWEEP_PATIENCE, File::try_lock).await
+    }
+
+    /// Keeps everybody else from writing, waiting for those who do.
+    pub(super) async fn exclude_others(&self) -> Result<Guard, Error> {
+        self.lock_patiently(File::try_lock).await
+    }
+
+    async fn lock_patiently(&self, attempt: fn(&File) -> Result<(), TryLockError>) -> Result<Guard, Error> {
+        let locked = self.lock(LOCK_PATIENCE, attempt).await?;
+        locked.ok_or_else(|| Error::Locked { workspace: self.workspace.clone(), seconds: LOCK_PATIENCE.as_secs() })
     }
 
     async fn lock(

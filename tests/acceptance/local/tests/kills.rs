@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::print_stderr, reason = "a test crate that tells which interruptions hit")]
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use acceptance_local::{DOUBLE, Load, Project, Signal, Stack, Target, post, processes_of};
@@ -60,6 +60,13 @@ fn names(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// A folder that is there, and everything in it.
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let below = entries.flat_map(|entry| files_below(&entry.path()));
+    path.symlink_metadata().map(|_| path.to_owned()).into_iter().chain(below).collect()
+}
+
 fn document(root: &Path) -> Option<Value> {
     let content = std::fs::read(root.join(COMPUTE).join(serving::layout::document("double"))).ok()?;
     Some(serde_json::from_slice(&content).expect("a document is replaced as a whole, so it is never half written"))
@@ -79,15 +86,28 @@ fn interrupt(project: &Project, command: &str, (name, moment): Moment, (target, 
     std::thread::sleep(lag);
     let hit = came && run.signal(target, signal);
     let output = run.wait();
+    restore_state(project.path());
     let told = format!("{command}: {signal:?} to {target:?} {} ms after {name:?}, hit: {hit}", lag.as_millis());
     eprintln!("{told}");
     (hit, format!("{told}\n{output}"))
 }
 
+/// Terraform empties its state file before it writes it, so a kill between the two leaves an empty one. As a person would,
+/// takes the backup then, if the run began with a state.
+fn restore_state(root: &Path) {
+    let (state, backup) = (root.join("terraform.tfstate"), root.join("terraform.tfstate.backup"));
+    let whole = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap_or_default()).is_ok();
+    if state.exists() && !whole(&state) && whole(&backup) {
+        eprintln!("terraform was killed while it wrote its state, so the backup is taken");
+        std::fs::copy(&backup, &state).expect("copied");
+    }
+}
+
 #[track_caller]
-fn finish(project: &Project, command: &str, story: &str) {
+fn finish(project: &Project, command: &str, story: String) -> String {
     let outcome = project.terraform([command, "-auto-approve", "-input=false", "-no-color"]);
     assert!(outcome.success, "the next {command} failed:\n{}\n\nafter {story}", outcome.text);
+    format!("{story}\n\nand the next {command}:\n{}", outcome.text)
 }
 
 fn configuration(round: u32) -> Stack {
@@ -149,7 +169,7 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     project.terraform(["init", "-input=false"]).ok();
 
     let (created, story) = interrupt(&project, "apply", moment(CREATE), victim);
-    finish(&project, "apply", &story);
+    let story = finish(&project, "apply", story);
     assert_whole(&project, 0, 0, &story);
 
     // The old and the new replicas answer whoever dies; the secondary key stays.
@@ -158,7 +178,7 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     write(&project, 1);
     let (updated, story) = interrupt(&project, "apply", moment(UPDATE), victim);
     let stored = stored_primary(project.path()).expect("keys");
-    finish(&project, "apply", &story);
+    let story = finish(&project, "apply", story);
     assert_whole(&project, 1, 1, &story);
     if stored["version"] == json!(2) {
         assert_eq!(stored_primary(project.path()), Some(stored), "the key was replaced twice, after {story}");
@@ -167,16 +187,18 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     assert!(tally.failures.is_empty() && tally.answered() > 0, "{tally:?}\n\nafter {story}");
 
     let (destroyed, story) = interrupt(&project, "destroy", moment(DESTROY), victim);
-    finish(&project, "destroy", &story);
+    let story = finish(&project, "destroy", story);
     assert!(processes_of(project.path()).is_empty(), "{:?}\n\nafter {story}", processes_of(project.path()));
-    assert!(!project.path().join("ws").exists(), "the workspace's folder is still there, after {story}");
+    let left = files_below(&project.path().join("ws"));
+    assert!(left.is_empty(), "the workspace's folder is still there: {left:#?}\n\nafter {story}");
     [created, updated, destroyed]
 }
 
-/// Six rounds, or as many as `AZUREML_ACCEPTANCE_KILL_ROUNDS` says, each at another moment of every command.
+/// Six rounds, or as many as `AZUREML_ACCEPTANCE_KILL_ROUNDS` says, each at another moment of every command. Six more meet the
+/// next victim at each moment.
 fn rounds(victims: &[Victim]) {
     let count = std::env::var("AZUREML_ACCEPTANCE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
-    let hits = (0..count).map(|number| round(number, victims[number % victims.len()]));
+    let hits = (0..count).map(|number| round(number, victims[(number + number / 6) % victims.len()]));
     let hits = hits.fold([0, 0, 0], |sum: [usize; 3], hit| std::array::from_fn(|at| sum[at] + usize::from(hit[at])));
     // A run may end before its moment's lag has passed; most do not.
     assert!(hits.iter().all(|hit| *hit * 2 >= count), "only {hits:?} of {count} interruptions hit");
