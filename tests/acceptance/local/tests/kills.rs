@@ -104,7 +104,7 @@ fn restore_state(root: &Path) {
 }
 
 #[track_caller]
-fn finish(project: &Project, command: &str, story: String) -> String {
+fn finish(project: &Project, command: &str, story: &str) -> String {
     let outcome = project.terraform([command, "-auto-approve", "-input=false", "-no-color"]);
     assert!(outcome.success, "the next {command} failed:\n{}\n\nafter {story}", outcome.text);
     format!("{story}\n\nand the next {command}:\n{}", outcome.text)
@@ -169,7 +169,7 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     project.terraform(["init", "-input=false"]).ok();
 
     let (created, story) = interrupt(&project, "apply", moment(CREATE), victim);
-    let story = finish(&project, "apply", story);
+    let story = finish(&project, "apply", &story);
     assert_whole(&project, 0, 0, &story);
 
     // The old and the new replicas answer whoever dies; the secondary key stays.
@@ -178,7 +178,7 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     write(&project, 1);
     let (updated, story) = interrupt(&project, "apply", moment(UPDATE), victim);
     let stored = stored_primary(project.path()).expect("keys");
-    let story = finish(&project, "apply", story);
+    let story = finish(&project, "apply", &story);
     assert_whole(&project, 1, 1, &story);
     if stored["version"] == json!(2) {
         assert_eq!(stored_primary(project.path()), Some(stored), "the key was replaced twice, after {story}");
@@ -187,7 +187,7 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     assert!(tally.failures.is_empty() && tally.answered() > 0, "{tally:?}\n\nafter {story}");
 
     let (destroyed, story) = interrupt(&project, "destroy", moment(DESTROY), victim);
-    let story = finish(&project, "destroy", story);
+    let story = finish(&project, "destroy", &story);
     assert!(processes_of(project.path()).is_empty(), "{:?}\n\nafter {story}", processes_of(project.path()));
     let left = files_below(&project.path().join("ws"));
     assert!(left.is_empty(), "the workspace's folder is still there: {left:#?}\n\nafter {story}");
