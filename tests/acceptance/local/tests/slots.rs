@@ -5,9 +5,8 @@
 use std::time::{Duration, Instant};
 
 use acceptance_local::{Load, Stack};
-use serde_json::Value;
 
-/// Sleeps ten milliseconds and says how many of this replica's runs overlapped with it.
+/// Sleeps ten milliseconds, and says how many of this replica's runs overlapped with it and how long it took.
 const SLEEPER: &str = r#"import fcntl
 import os
 import struct
@@ -32,13 +31,21 @@ def change(by):
 
 
 def run(raw_data):
+    start = time.perf_counter()
     running = change(1)
     try:
         time.sleep(0.010)
-        return running
     finally:
         change(-1)
+    return {"running": running, "seconds": time.perf_counter() - start}
 "#;
+
+/// What `run()` returns.
+#[derive(serde::Deserialize)]
+struct Run {
+    running: u32,
+    seconds: f64,
+}
 
 fn saturate(replicas: u32, limit: u32, workers: u32) {
     let stack = Stack {
@@ -60,16 +67,20 @@ fn saturate(replicas: u32, limit: u32, workers: u32) {
     let seconds = started.elapsed().as_secs_f64();
 
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
-    for body in tally.answers.keys() {
-        let running: Value = serde_json::from_str(body).expect("a number");
-        assert!(
-            running.as_u64().is_some_and(|running| running <= u64::from(limit)),
-            "{running} runs at once, {limit} allowed"
-        );
+    let mut service = 0.0;
+    for (body, count) in &tally.answers {
+        let run: Run = serde_json::from_str(body).expect("what run() returns");
+        assert!(run.running <= limit, "{} runs at once, {limit} allowed", run.running);
+        (0..*count).for_each(|_| service += run.seconds);
     }
     #[allow(clippy::cast_precision_loss, reason = "a few thousand requests")]
-    let throughput = tally.answered() as f64 / seconds;
-    eprintln!("{replicas} replicas x {limit}: {throughput:.0} requests/s of {} possible", slots * 100);
+    let answered = tally.answered() as f64;
+    let (throughput, possible) = (answered / seconds, f64::from(slots) * answered / service);
+    eprintln!(
+        "{replicas} replicas x {limit}: {throughput:.0} requests/s of {possible:.0} that runs of {:.2} ms allow: {:.3}",
+        service / answered * 1e3,
+        throughput / possible
+    );
 }
 
 #[test]
