@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use serving::error::RouterError;
 
 use super::access::Line;
 use super::answer::{self, After};
+use super::buffer::Buffer;
 use super::call::{Call, Target};
 use super::event_loop::{self, Bell, Instant, Stream, Timer};
 use super::forward::{self, End};
@@ -22,7 +22,7 @@ pub(super) struct Connection {
     pub(super) thread: Rc<Thread>,
     pub(super) stream: Stream,
     /// What has arrived and was not used yet.
-    pub(super) buffer: BytesMut,
+    pub(super) buffer: Buffer,
     /// What is about to be written.
     pub(super) out: Vec<u8>,
     pub(super) timer: Timer,
@@ -44,7 +44,7 @@ const CALLER_LEFT: u16 = 499;
 
 /// Serves a connection to its end. `bell` is rung when the thread's time for unused connections has changed.
 pub(super) async fn serve(thread: Rc<Thread>, stream: Stream, peer: SocketAddr, bell: Rc<Bell>) {
-    let buffer = BytesMut::with_capacity(super::BUFFER);
+    let buffer = Buffer::with_capacity(super::BUFFER);
     let (out, spare, timer) = (Vec::new(), Vec::new(), Timer::new());
     let mut connection = Connection { thread, stream, buffer, out, timer, spare, peer };
     loop {
@@ -89,8 +89,11 @@ impl Connection {
                 }
             }
             let first = self.buffer.is_empty();
-            self.buffer.reserve(super::BUFFER / 4);
-            match self.timer.until(deadline, bell.unless_rung(self.stream.reader.fill(&mut self.buffer))).await {
+            match self
+                .timer
+                .until(deadline, bell.unless_rung(self.stream.reader.fill(&mut self.buffer, super::BUFFER / 4)))
+                .await
+            {
                 Ok(Some(Ok(count))) if count > 0 => {}
                 Ok(None) => {
                     if first {

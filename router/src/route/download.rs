@@ -3,9 +3,8 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-
 use super::answer::After;
+use super::buffer::Buffer;
 use super::call::Call;
 use super::event_loop::{Instant, Reader, Timer, Writer};
 use super::pool::Upstream;
@@ -53,7 +52,7 @@ pub(super) struct Answered {
 /// Reads response heads until `take` makes something of one; interim responses that it does not take are dropped.
 pub(super) async fn read_head<T>(
     reader: &mut Reader,
-    buffer: &mut BytesMut,
+    buffer: &mut Buffer,
     limits: HeadLimits,
     method: Method,
     mut take: impl FnMut(&Response<'_, '_>) -> Option<T>,
@@ -74,8 +73,7 @@ pub(super) async fn read_head<T>(
                 }
             }
         }
-        buffer.reserve(super::BUFFER / 4);
-        match reader.fill(buffer).await {
+        match reader.fill(buffer, super::BUFFER / 4).await {
             Ok(0) | Err(_) if buffer.is_empty() => return Err(HeadError::Dropped),
             Ok(0) | Err(_) => return Err(HeadError::Invalid("it ends within its head")),
             Ok(_) => {}
@@ -161,7 +159,7 @@ pub(super) async fn relay(
     answered: &Answered,
     head: Head<'_>,
     after: &mut After,
-    (reader, buffer): (&mut Reader, &mut BytesMut),
+    (reader, buffer): (&mut Reader, &mut Buffer),
     caller: &mut Caller<'_>,
 ) -> Result<(), Ended> {
     let body_time = ms(thread.config.timeouts.body_ms);
@@ -193,8 +191,8 @@ pub(super) async fn relay(
                     begun = true;
                     caller.write(body_time).await?;
                 }
-                buffer.reserve(super::LARGE_BUFFER);
-                match caller.timer.until(Instant::now() + body_time, reader.fill(buffer)).await {
+                let read = reader.fill(buffer, super::LARGE_BUFFER);
+                match caller.timer.until(Instant::now() + body_time, read).await {
                     Ok(Ok(0)) if decoder.closed().is_ok() => {}
                     Ok(Ok(count)) if count > 0 => {}
                     _ => return Err(broken(begun, "it ends within its body")),

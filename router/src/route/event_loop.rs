@@ -5,19 +5,22 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use rustix::net::RecvFlags;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags};
 use serving::snapshot::Address;
-use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixStream, tcp, unix};
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 pub(super) use tokio::sync::{mpsc, oneshot};
 pub(super) use tokio::time::Instant;
+
+use super::buffer::Buffer;
 
 /// A time-out of [`Timer::until`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +69,16 @@ pub(super) async fn race<A, B>(first: impl Future<Output = A>, second: impl Futu
 }
 
 /// A timer that is armed again only when it must fire earlier than it would, or has fired too early. A connection that
-/// sets a new deadline for each request so costs the timer wheel next to nothing.
-pub(super) struct Timer(Pin<Box<tokio::time::Sleep>>);
+/// sets a new deadline for each request so costs the timer wheel next to nothing. It belongs to one task.
+pub(super) struct Timer {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    /// The task is woken when it fires.
+    armed: bool,
+}
 
 impl Timer {
     pub(super) fn new() -> Self {
-        Self(Box::pin(tokio::time::sleep(Duration::from_hours(1))))
+        Self { sleep: Box::pin(tokio::time::sleep(Duration::from_hours(1))), armed: false }
     }
 
     /// Waits for a future, at most until the deadline.
@@ -85,15 +92,20 @@ impl Timer {
     }
 
     fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if self.0.deadline() > at {
-            self.0.as_mut().reset(at);
+        if self.sleep.deadline() > at {
+            self.sleep.as_mut().reset(at);
+            self.armed = false;
         }
-        while self.0.as_mut().poll(context).is_ready() {
+        if self.armed && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        while self.sleep.as_mut().poll(context).is_ready() {
             if Instant::now() >= at {
                 return Poll::Ready(());
             }
-            self.0.as_mut().reset(at);
+            self.sleep.as_mut().reset(at);
         }
+        self.armed = true;
         Poll::Pending
     }
 }
@@ -130,6 +142,62 @@ impl Bell {
     }
 }
 
+/// A socket that the runtime watches. The calls on it are made here and not by the runtime's streams: the C library's
+/// wrappers, which those use, are points of cancellation and cost more than all else that is done around a call.
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn poll_ready(&self, interest: Interest, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) if interest.is_readable() => stream.poll_read_ready(context),
+            Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Unix(stream) if interest.is_readable() => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_write_ready(context),
+        }
+    }
+
+    /// Makes a call that moves bytes as soon as the socket is ready for it. One that moved fewer than `most` has exhausted
+    /// the socket, so the next one waits for an event first; to the runtime it is as if it had blocked.
+    fn poll_call(
+        &self,
+        interest: Interest,
+        context: &mut Context<'_>,
+        most: usize,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_ready(interest, context))?;
+            let mut moved = None;
+            let exhaust = || {
+                let count = retry_on_intr(|| call(self.as_fd()))?;
+                moved = Some(count);
+                if count < most { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+            };
+            let result = match self {
+                Self::Tcp(stream) => stream.try_io(interest, exhaust),
+                Self::Unix(stream) => stream.try_io(interest, exhaust),
+            };
+            match (result, moved) {
+                (_, Some(count)) => return Poll::Ready(Ok(count)),
+                (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (result, None) => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
 /// A connection, in halves that can be used at the same time.
 pub(super) struct Stream {
     pub(super) reader: Reader,
@@ -137,31 +205,26 @@ pub(super) struct Stream {
 }
 
 /// The half that is read.
-pub(super) enum Reader {
-    Tcp(tcp::OwnedReadHalf),
-    Unix(unix::OwnedReadHalf),
-}
+pub(super) struct Reader(Rc<Socket>);
 
 /// The half that is written.
-pub(super) enum Writer {
-    Tcp(tcp::OwnedWriteHalf),
-    Unix(unix::OwnedWriteHalf),
-}
+pub(super) struct Writer(Rc<Socket>);
 
 impl Stream {
+    fn new(socket: Socket) -> Self {
+        let socket = Rc::new(socket);
+        Self { reader: Reader(Rc::clone(&socket)), writer: Writer(socket) }
+    }
+
     fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let (reader, writer) = stream.into_split();
-        Ok(Self { reader: Reader::Tcp(reader), writer: Writer::Tcp(writer) })
+        Ok(Self::new(Socket::Tcp(stream)))
     }
 
     /// Connects to a replica.
     pub(super) async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Unix(path) => {
-                let (reader, writer) = connect_unix(path).await?.into_split();
-                Ok(Self { reader: Reader::Unix(reader), writer: Writer::Unix(writer) })
-            }
+            Address::Unix(path) => Ok(Self::new(Socket::Unix(connect_unix(path).await?))),
             Address::Tcp(address) => Self::tcp(TcpStream::connect(address).await?),
         }
     }
@@ -169,31 +232,35 @@ impl Stream {
     /// Nothing has arrived and the other end is still there, as far as is known without asking the kernel.
     pub(super) fn quiet(&self) -> bool {
         let mut byte = [0];
-        let result = match &self.reader {
-            Reader::Tcp(half) => half.try_read(&mut byte),
-            Reader::Unix(half) => half.try_read(&mut byte),
+        let result = match &*self.reader.0 {
+            Socket::Tcp(stream) => stream.try_read(&mut byte),
+            Socket::Unix(stream) => stream.try_read(&mut byte),
         };
         matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
 impl Reader {
-    /// Appends what arrives to a buffer: the number of bytes, 0 at the end.
-    pub(super) async fn fill(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(half) => half.read_buf(buffer).await,
-            Self::Unix(half) => half.read_buf(buffer).await,
-        }
+    /// Appends what arrives to the buffer, for which room for at least so much is made: the number of bytes, 0 at the end.
+    pub(super) async fn fill(&mut self, buffer: &mut Buffer, room: usize) -> io::Result<usize> {
+        self.append(buffer.room(room)).await
+    }
+
+    /// Appends what arrives to memory, as much as there is room: the number of bytes, 0 at the end.
+    pub(super) async fn append(&mut self, memory: &mut Vec<u8>) -> io::Result<usize> {
+        poll_fn(|context| {
+            let room = memory.capacity() - memory.len();
+            self.0.poll_call(Interest::READABLE, context, room, |socket| {
+                rustix::net::recv(socket, spare_capacity(memory), RecvFlags::empty()).map(|(count, _)| count)
+            })
+        })
+        .await
     }
 
     /// Bytes have arrived, also if only the kernel knows it yet.
     pub(super) fn waiting(&self) -> bool {
-        let fd = match self {
-            Self::Tcp(half) => half.as_ref().as_fd(),
-            Self::Unix(half) => half.as_ref().as_fd(),
-        };
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        rustix::net::recv(fd, &mut [0_u8; 1], flags).is_ok_and(|(_, count)| count > 0)
+        rustix::net::recv(&*self.0, &mut [0_u8; 1], flags).is_ok_and(|(_, count)| count > 0)
     }
 }
 
@@ -220,22 +287,18 @@ impl Writer {
         }
     }
 
+    /// A caller that is gone is an error and no signal: the standard library's start-up turns that off.
     fn poll_write(&mut self, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match (self, pieces) {
-            (Self::Tcp(half), [piece]) => Pin::new(half).poll_write(context, piece),
-            (Self::Unix(half), [piece]) => Pin::new(half).poll_write(context, piece),
-            (Self::Tcp(half), _) => Pin::new(half).poll_write_vectored(context, pieces),
-            (Self::Unix(half), _) => Pin::new(half).poll_write_vectored(context, pieces),
-        }
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        self.0.poll_call(Interest::WRITABLE, context, length, |socket| match pieces {
+            [piece] => rustix::net::send(socket, piece, SendFlags::empty()),
+            _ => rustix::io::writev(socket, pieces),
+        })
     }
 
     /// Ends the sending direction, so that the other end sees the end of the data.
-    pub(super) async fn finish(&mut self) -> io::Result<()> {
-        poll_fn(|context| match self {
-            Self::Tcp(half) => Pin::new(half).poll_shutdown(context),
-            Self::Unix(half) => Pin::new(half).poll_shutdown(context),
-        })
-        .await
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Write)?)
     }
 }
 
@@ -268,15 +331,14 @@ impl Listener {
 
 /// Reads and drops what the other end still sends after the last answer, so that the kernel does not throw the answer
 /// away with a reset. Bounded in time and bytes.
-pub(super) async fn linger(stream: &mut Stream, buffer: &mut BytesMut) {
+pub(super) async fn linger(stream: &mut Stream, buffer: &mut Buffer) {
     const MOST: usize = 1 << 20;
     let drain = async {
-        stream.writer.finish().await?;
+        stream.writer.finish()?;
         let mut total = 0;
         loop {
             buffer.clear();
-            buffer.reserve(16 * 1024);
-            match stream.reader.fill(buffer).await? {
+            match stream.reader.fill(buffer, super::BUFFER).await? {
                 0 => return io::Result::Ok(()),
                 count => total += count,
             }
@@ -288,7 +350,7 @@ pub(super) async fn linger(stream: &mut Stream, buffer: &mut BytesMut) {
     let mut timer = Timer::new();
     // The peer is being left; how it takes that is of no interest.
     let _ = timer.until(Instant::now() + Duration::from_secs(1), drain).await;
-    buffer.advance(buffer.len());
+    buffer.clear();
 }
 
 /// Counts something of one thread for as long as it lives.

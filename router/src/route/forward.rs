@@ -2,11 +2,11 @@
 
 use std::pin::pin;
 
-use bytes::BytesMut;
 use serving::error::RouterError;
 
 use super::answer::After;
 use super::attempt::{self, Attempt};
+use super::buffer::Buffer;
 use super::call::{Call, Route};
 use super::connection::{Connection, micros};
 use super::download::Refusal;
@@ -171,10 +171,9 @@ async fn acquire(
 }
 
 /// Resolves when the caller has closed its connection. What it sends ahead is kept, up to a bound.
-pub(super) async fn left(reader: &mut Reader, buffer: &mut BytesMut) {
+pub(super) async fn left(reader: &mut Reader, buffer: &mut Buffer) {
     while buffer.len() < AHEAD {
-        buffer.reserve(1024);
-        if matches!(reader.fill(buffer).await, Ok(0) | Err(_)) {
+        if matches!(reader.fill(buffer, 1024).await, Ok(0) | Err(_)) {
             return;
         }
     }

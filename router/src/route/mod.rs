@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod attempt;
 mod auth;
+mod buffer;
 mod call;
 mod connection;
 mod download;

@@ -3,22 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bytes::BytesMut;
-
+use super::buffer::Buffer;
 use super::event_loop::{Instant, Stream};
 
 /// A connection to a replica.
 pub(super) struct Upstream {
     pub(super) stream: Stream,
     /// Bytes that have arrived and were not used yet.
-    pub(super) buffer: BytesMut,
+    pub(super) buffer: Buffer,
     /// It has carried a request before.
     pub(super) reused: bool,
 }
 
 impl Upstream {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: BytesMut::with_capacity(super::BUFFER), reused: false }
+        Self { stream, buffer: Buffer::with_capacity(super::BUFFER), reused: false }
     }
 }
 

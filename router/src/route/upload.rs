@@ -2,9 +2,9 @@
 
 use std::io::IoSlice;
 
-use bytes::{Buf, BytesMut};
 use serving::error::RouterError;
 
+use super::buffer::Buffer;
 use super::call::{Body, Call};
 use super::connection::Connection;
 use super::event_loop::{Instant, Reader, Timer, Writer};
@@ -39,14 +39,13 @@ fn count(body: &mut Body, length: usize, config: &Config) -> Result<(), UploadEr
 /// Reads more of the body, within the time between two pieces.
 async fn more(
     reader: &mut Reader,
-    buffer: &mut BytesMut,
+    buffer: &mut Buffer,
     timer: &mut Timer,
     config: &Config,
     room: usize,
 ) -> Result<(), UploadError> {
-    buffer.reserve(room);
     let limit = ms(config.timeouts.body_ms);
-    match timer.until(Instant::now() + limit, reader.fill(buffer)).await {
+    match timer.until(Instant::now() + limit, reader.fill(buffer, room)).await {
         Ok(Ok(0) | Err(_)) => Err(UploadError::CallerLeft),
         Ok(Ok(_)) => Ok(()),
         Err(_) => Err(UploadError::Caller(RouterError::RequestTimeout { seconds: limit.as_secs().max(1) })),
@@ -91,7 +90,7 @@ pub(super) async fn gather(connection: &mut Connection, call: &mut Call) -> Resu
 /// Sends the rest of a body to a replica as it arrives.
 pub(super) async fn stream(
     reader: &mut Reader,
-    buffer: &mut BytesMut,
+    buffer: &mut Buffer,
     body: &mut Body,
     replica: &mut Writer,
     config: &Config,
