@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask <chore>`.
 
+mod bench;
 mod docs;
 mod rendered;
 mod schemas;
@@ -19,6 +20,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Measures a program, beside its peers where it has some; writes target/bench/<what>.json
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
     /// Renders the registry's documentation into docs/ from the schemas and examples/
     Docs {
         /// Writes nothing; fails when a committed file differs from what would be written
@@ -33,13 +39,27 @@ enum Chore {
     },
 }
 
+/// Why a chore failed.
+#[derive(Debug, thiserror::Error)]
+enum ChoreError {
+    #[error(transparent)]
+    Render(#[from] rendered::RenderError),
+    #[error(transparent)]
+    Bench(#[from] bench::BenchError),
+}
+
+fn run(chore: &Chore) -> Result<(), ChoreError> {
+    let schemas = || ProviderSchemas::of(&AzureMl::default());
+    match *chore {
+        Chore::Bench { ref what } => bench::run(what)?,
+        Chore::Docs { check } => rendered::settle(&docs::render(&schemas())?, check)?,
+        Chore::Schemas { check } => rendered::settle(&schemas::render(&schemas()), check)?,
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    let schemas = ProviderSchemas::of(&AzureMl::default());
-    let outcome = match Arguments::parse().chore {
-        Chore::Docs { check } => docs::render(&schemas).and_then(|pages| rendered::settle(&pages, check)),
-        Chore::Schemas { check } => rendered::settle(&schemas::render(&schemas), check),
-    };
-    match outcome {
+    match run(&Arguments::parse().chore) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             #[allow(clippy::print_stderr, reason = "a chore tells its user why it failed")]
