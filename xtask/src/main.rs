@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Measures a program, beside its peers where it has some; writes target/bench/<what>.json
+    /// Measures a program, beside its peers where it has some; writes `target/bench/WHAT.json`
     Bench {
         #[command(subcommand)]
         what: bench::Bench,

@@ -116,8 +116,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
 
 fn loads() -> Vec<Load> {
     let small = |connections| Load { name: "small POST", connections, body: BODY.into() };
-    let large = format!("{{\"data\": \"{}\"}}", "x".repeat(64 * 1024));
-    vec![small(16), small(64), small(256), Load { name: "64 KB POST", connections: 64, body: large.into() }]
+    // No more than a proxy keeps before it passes a body on: the backends answer without waiting for the rest of one.
+    let large = format!("{{\"data\": \"{}\"}}", "x".repeat(60 * 1024));
+    vec![small(16), small(64), small(256), Load { name: "60 KB POST", connections: 64, body: large.into() }]
 }
 
 fn question(address: SocketAddr) -> Question<'static> {
