@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Who gets which signal.
 type Victim = (Target, Signal);
 
-/// A moment: its name, and whether it has come. The second argument is the count that [`counted`] had before.
+/// A moment: its name, and whether it has come. The second argument is how many revisions the model had before the run.
 type Moment = (&'static str, fn(&Path, usize) -> bool);
 
 const COMPUTE: &str = "ws/local/local";
