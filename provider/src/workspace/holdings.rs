@@ -77,18 +77,16 @@ impl Catalogue {
     }
 
     /// Removes what a removed workspace leaves behind, if its removal was killed at the very end. Nothing is touched if
-    /// there is a workspace, or somebody is making one.
+    /// there is a workspace, or somebody is making one, or an empty directory, which may be where storage is mounted.
     pub async fn remove_traces(&self) -> Result<(), Error> {
-        let Some(root) = self.directory() else { return Ok(()) };
-        if root.join(LOCK_FILE).exists() {
-            let Some(_alone) = self.stop_writers().await? else { return Ok(()) };
-            if self.find::<WorkspaceBody>("").await?.is_some() {
-                return Ok(());
-            }
-            return self.remove_traces_alone();
+        if !self.directory().is_some_and(|root| root.join(LOCK_FILE).exists()) {
+            return Ok(());
         }
-        let _ = std::fs::remove_dir(root);
-        Ok(())
+        let Some(_alone) = self.stop_writers().await? else { return Ok(()) };
+        if self.find::<WorkspaceBody>("").await?.is_some() {
+            return Ok(());
+        }
+        self.remove_traces_alone()
     }
 
     fn remove_traces_alone(&self) -> Result<(), Error> {
