@@ -43,6 +43,11 @@ pub(super) fn build() -> Result<(), BenchError> {
     require(Command::new("make").arg("--version"), "make", "to build what is measured", "make")?;
     let mut command = Command::new("make");
     command.arg("build").current_dir(root());
+    // What cargo tells this program of itself would make build scripts run again.
+    let of_cargo = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| of_cargo(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     let status = command.status().map_err(|source| BenchError::Start { command: shown(&command), source })?;
     if status.success() {
         return Ok(());
