@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::document::{Body, ComputeBody, ComputeLocation, EnvironmentBody, Kind, ModelBody, WorkspaceBody};
 use super::error::Error;
-use super::store::{Catalogue, LOCK_FILE};
+use super::store::{Catalogue, LOCK_FILE, is_locked};
 
 /// An object of a workspace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +52,8 @@ impl Catalogue {
         for name in self.names(Kind::Compute).await? {
             let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
             let ComputeLocation::Local { directory, .. } = &compute.body.location;
-            if is_supervised(Path::new(directory)) {
+            // A supervisor holds its lock for as long as it lives.
+            if is_locked(&Path::new(directory).join(serving::layout::SUPERVISOR_LOCK)) {
                 running.push(name);
             }
         }
@@ -107,12 +108,6 @@ impl Catalogue {
             _ => Ok(()),
         }
     }
-}
-
-/// A supervisor holds its lock for as long as it lives.
-fn is_supervised(directory: &Path) -> bool {
-    let lock = std::fs::File::open(directory.join(serving::layout::SUPERVISOR_LOCK));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]

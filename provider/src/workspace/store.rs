@@ -127,6 +127,12 @@ fn is_at(file: &File, path: &FilePath) -> bool {
     matches!((here, there), (Ok(here), Ok(there)) if here == there)
 }
 
+/// Whether somebody holds a lock on a file or directory, for itself alone. What cannot be opened is held by nobody.
+#[must_use]
+pub fn is_locked(path: &FilePath) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Locks a file for this process alone, however long that takes. Dropping the future gives up.
 pub async fn lock_exclusively(file: &File) -> std::io::Result<()> {
     loop {

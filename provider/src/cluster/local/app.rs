@@ -1,7 +1,7 @@
 //! App roots: the code and the models of a template as one folder.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use serving::wire::MODELS_DIRECTORY;
 
 use super::{documents, files};
 use crate::cluster::Error;
+use crate::workspace::store::is_locked;
 use crate::workspace::{Catalogue, materialize_code, materialize_model};
 
 /// Start of the name of an app root in the making. Who makes it holds a lock on it.
@@ -93,7 +94,7 @@ pub(super) fn sweep(directory: &Path, running: &BTreeSet<String>) -> Result<(), 
     let apps = directory.join(layout::APPS);
     for name in files::list(&apps)? {
         let path = apps.join(&name);
-        let needed = used.contains(&name) || (name.starts_with(STAGING) && is_held(&path));
+        let needed = used.contains(&name) || (name.starts_with(STAGING) && is_locked(&path));
         if !needed {
             files::remove(&path)?;
         }
@@ -111,10 +112,6 @@ pub(super) fn sweep(directory: &Path, running: &BTreeSet<String>) -> Result<(), 
 
 fn add_revisions(service: &Service, used: &mut BTreeSet<String>) {
     used.extend(service.versions.values().map(|version| version.template.revision()));
-}
-
-fn is_held(staging: &Path) -> bool {
-    File::open(staging).is_ok_and(|folder| matches!(folder.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn abandoned(path: &Path) -> bool {

@@ -146,9 +146,8 @@ pub(super) fn source(directory: &str, entry_script: Option<&str>) -> Result<Sour
 
 /// Properties only grow.
 pub(super) fn properties(prior: &Webservice, planned: &Webservice) -> Result<(), Diagnostics> {
-    let (Attr::Known(before), false) = (&prior.properties, planned.properties.is_unknown()) else { return Ok(()) };
-    let lost = crate::workspace::model::lost_properties(Some(before), planned.properties.get());
-    if lost.is_empty() {
+    let lost = crate::workspace::model::lost_properties(prior.properties.get(), planned.properties.get());
+    if lost.is_empty() || planned.properties.is_unknown() {
         return Ok(());
     }
     let problem = format!(
