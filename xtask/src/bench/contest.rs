@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::error::BenchError;
+use super::error::{BenchError, file};
 use super::processes::{self, ForeignMeter};
 use super::report::{self, say};
 use super::wrk;
@@ -208,11 +208,6 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
         (count, half) if count % 2 == 0 => f64::midpoint(sorted[half - 1], sorted[half]),
         (_, half) => sorted[half],
     }
-}
-
-fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> BenchError {
-    let path = path.into();
-    move |source| BenchError::File { path, source }
 }
 
 #[cfg(test)]

@@ -86,3 +86,9 @@ pub(crate) enum BenchError {
         source: io::Error,
     },
 }
+
+/// Maps an error of the system for a file.
+pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> BenchError {
+    let path = path.into();
+    move |source| BenchError::File { path, source }
+}

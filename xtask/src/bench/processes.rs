@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::error::BenchError;
+use super::error::{BenchError, file};
 
 /// `USER_HZ`, the same on every architecture that Linux and Rust have in common.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -112,11 +112,6 @@ fn foreign_ticks() -> Result<u64, BenchError> {
 /// Time that the hypervisor gave to other machines.
 fn stolen_ticks(stat: &str) -> Option<u64> {
     stat.lines().find(|line| line.starts_with("cpu "))?.split_ascii_whitespace().nth(8)?.parse().ok()
-}
-
-fn file(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> BenchError {
-    let path = path.as_ref().to_owned();
-    move |source| BenchError::File { path, source }
 }
 
 #[cfg(test)]

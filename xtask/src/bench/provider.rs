@@ -11,7 +11,7 @@ use serde::Serialize;
 use tfplugin::process::{Handshake, MAGIC_COOKIE};
 
 use super::contest::median;
-use super::error::BenchError;
+use super::error::{BenchError, file};
 use super::processes::ForeignMeter;
 use super::report::{self, Machine, say};
 use super::tools;
@@ -46,7 +46,7 @@ struct Report {
 pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
     tools::build()?;
     let program = tools::built("terraform-provider-azureml")?;
-    let directory = tempfile::tempdir().map_err(|source| BenchError::File { path: std::env::temp_dir(), source })?;
+    let directory = tempfile::tempdir().map_err(file(std::env::temp_dir()))?;
     // The first start also reads the program from disk.
     start(&program, directory.path())?;
     let foreign = ForeignMeter::start()?;

@@ -6,7 +6,7 @@ use std::fs;
 use serde::Serialize;
 
 use super::contest::{Contender, Heat, QUIET, Row};
-use super::error::BenchError;
+use super::error::{BenchError, file};
 use super::tools;
 
 /// What was measured on.
@@ -105,7 +105,7 @@ pub(super) fn write(name: &str, report: &impl Serialize) -> Result<(), BenchErro
     let written = serde_json::to_string_pretty(report)
         .map_err(std::io::Error::from)
         .and_then(|text| fs::write(&path, text + "\n"));
-    written.map_err(|source| BenchError::File { path: path.clone(), source })?;
+    written.map_err(file(&path))?;
     say(&format!("Written to {}", path.display()));
     Ok(())
 }

@@ -19,7 +19,7 @@ use serving::service::{KeySlot, Keys};
 use serving::snapshot::{FromWorker, ToWorker};
 
 use super::contest::{self, Contender, Load, Turns};
-use super::error::BenchError;
+use super::error::{BenchError, file};
 use super::report::{self, Machine};
 use super::server::{Question, Server};
 use super::{tools, wrk};
@@ -215,11 +215,6 @@ fn snapshot() -> ToWorker {
     });
     let snapshot = json!({ "snapshot": { "sequence": 1, "services": { "bench": entry } } });
     serde_json::from_value(snapshot).expect("a snapshot as the contract has it; a test reads it")
-}
-
-fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> BenchError {
-    let path = path.into();
-    move |source| BenchError::File { path, source }
 }
 
 #[cfg(test)]

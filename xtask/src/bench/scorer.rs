@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::contest::{self, Contender, Load, Turns, median};
-use super::error::BenchError;
+use super::error::{BenchError, file};
 use super::processes;
 use super::report::{self, Machine, say};
 use super::server::{Question, Server};
@@ -198,9 +198,4 @@ fn question(address: SocketAddr) -> Question<'static> {
 
 fn log(subject: &Subject, directory: &Path) -> PathBuf {
     directory.join(subject.name).with_extension("log")
-}
-
-fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> BenchError {
-    let path = path.into();
-    move |source| BenchError::File { path, source }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::error::BenchError;
+use super::error::{BenchError, file};
 use crate::rendered::root;
 
 /// The core of the server under test.
@@ -34,7 +34,7 @@ pub(super) fn target() -> PathBuf {
 /// Where results and the peers' installations go.
 pub(super) fn directory() -> Result<PathBuf, BenchError> {
     let path = target().join("bench");
-    std::fs::create_dir_all(&path).map_err(|source| BenchError::File { path: path.clone(), source })?;
+    std::fs::create_dir_all(&path).map_err(file(&path))?;
     Ok(path)
 }
 
@@ -76,7 +76,7 @@ pub(super) fn require(
 pub(super) fn free_address() -> Result<SocketAddr, BenchError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let address = listener.and_then(|listener| listener.local_addr());
-    address.map_err(|source| BenchError::File { path: "a port".into(), source })
+    address.map_err(file("a port"))
 }
 
 /// A command on one core.
@@ -114,11 +114,7 @@ pub(super) fn last_lines(text: &str) -> String {
 
 /// A new file to which a program appends, so that it may be emptied meanwhile.
 pub(super) fn log_file(path: &Path) -> Result<File, BenchError> {
-    File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|source| BenchError::File { path: path.to_owned(), source })
+    File::options().create(true).append(true).open(path).map_err(file(path))
 }
 
 #[cfg(test)]
