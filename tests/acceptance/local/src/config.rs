@@ -56,6 +56,12 @@ impl Default for Stack {
 }
 
 impl Stack {
+    /// The defaults, with these arguments of the webservice.
+    #[must_use]
+    pub fn of_webservice(arguments: &str) -> Self {
+        Self { webservice: arguments.to_owned(), ..Self::default() }
+    }
+
     /// The configuration text.
     #[must_use]
     pub fn render(&self) -> String {

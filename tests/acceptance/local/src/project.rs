@@ -294,6 +294,12 @@ impl Project {
         pids
     }
 
+    /// Where the webservice of a [`Stack`](crate::Stack) is scored.
+    #[must_use]
+    pub fn scoring_uri(&self) -> String {
+        self.attribute("azureml_webservice.this", "scoring_uri")
+    }
+
     /// Standard output of a run that must succeed, without the warnings on standard error.
     ///
     /// # Panics

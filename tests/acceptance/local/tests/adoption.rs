@@ -111,7 +111,7 @@ fn a_second_workspace_in_the_same_folder_is_refused_and_touches_nothing() {
     let id = project.attribute("azureml_workspace.this", "id");
     other.apply().fails_with(&["with azureml_workspace.this", "already exists", &id, "terraform import"]);
     project.assert_no_changes();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(post(&uri, &project.key("double"), r#"{"x": 1}"#).status, 200);
 }
 

@@ -5,16 +5,12 @@
 use acceptance_local::{Project, Stack, newest_revision, post};
 use serde_json::{Value, json};
 
-fn stack() -> Stack {
-    Stack { more: String::new(), ..Stack::default() }
-}
-
 fn action(address: &str, actions: &[&str]) -> (String, Vec<String>) {
     (address.to_owned(), actions.iter().map(|action| (*action).to_owned()).collect())
 }
 
 fn score(project: &Project) -> Value {
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let answer = post(&uri, &project.key("double"), r#"{"x": 1}"#);
     assert_eq!(answer.status, 200, "{}", answer.body);
     serde_json::from_str(&answer.body).expect("JSON")
@@ -31,15 +27,15 @@ fn change(project: &Project, stack: &Stack, expected: &[(String, Vec<String>)]) 
 
 #[test]
 fn name_and_force_destroy_of_a_workspace_change_in_place_and_its_url_replaces_everything() {
-    let project = stack().project();
+    let project = Stack::default().project();
     project.apply().ok();
     let before = project.replica_pids("double");
-    let text = stack().render().replace("\"acceptance\"", "\"renamed_workspace\"");
+    let text = Stack::default().render().replace("\"acceptance\"", "\"renamed_workspace\"");
     project.configure(&text);
     assert_eq!(project.planned_actions(), [action("azureml_workspace.this", &["update"])]);
     project.apply().ok();
     project.assert_no_changes();
-    let changed = Stack { workspace: "force_destroy = true".to_owned(), ..stack() };
+    let changed = Stack { workspace: "force_destroy = true".to_owned(), ..Stack::default() };
     project.configure(&changed.render().replace("\"acceptance\"", "\"renamed_workspace\""));
     assert_eq!(project.planned_actions(), [action("azureml_workspace.this", &["update"])]);
     project.apply().ok();
@@ -48,7 +44,7 @@ fn name_and_force_destroy_of_a_workspace_change_in_place_and_its_url_replaces_ev
     assert_eq!((&workspace["name"], &workspace["force_destroy"]), (&json!("renamed_workspace"), &json!(true)));
     assert_eq!(project.replica_pids("double"), before);
 
-    project.configure(&stack().render().replace("/ws\"", "/elsewhere\""));
+    project.configure(&Stack::default().render().replace("/ws\"", "/elsewhere\""));
     let actions = project.planned_actions();
     assert_eq!(actions.len(), 5, "{actions:?}");
     assert!(actions.iter().all(|(_, actions)| actions == &["delete", "create"]), "{actions:?}");
@@ -60,7 +56,7 @@ fn name_and_force_destroy_of_a_workspace_change_in_place_and_its_url_replaces_ev
 
 #[test]
 fn a_workspace_that_holds_what_no_state_knows_is_destroyed_only_by_force_and_the_refusal_names_everything() {
-    let project = stack().project();
+    let project = Stack::default().project();
     project.apply().ok();
     let held =
         ["azureml_model.this", "azureml_environment.this", "azureml_local_compute.this", "azureml_webservice.this"];
@@ -70,7 +66,7 @@ fn a_workspace_that_holds_what_no_state_knows_is_destroyed_only_by_force_and_the
     project.destroy().fails_with(&["models model", "environments plain", "computes local", "force_destroy = true"]);
 
     // By force, but never under a running router.
-    let forced = Stack { workspace: "force_destroy = true".to_owned(), ..stack() };
+    let forced = Stack { workspace: "force_destroy = true".to_owned(), ..Stack::default() };
     project.configure(&forced.render());
     project.terraform(["apply", "-auto-approve", "-input=false", "-target=azureml_workspace.this"]).ok();
     project.destroy().fails_with(&["compute local is running", "azureml_local_compute"]);
@@ -84,7 +80,7 @@ fn a_workspace_that_holds_what_no_state_knows_is_destroyed_only_by_force_and_the
 
 #[test]
 fn labels_of_a_model_change_in_place_without_a_new_version() {
-    let labelled = |model: &str| Stack { model: model.to_owned(), ..stack() };
+    let labelled = |model: &str| Stack { model: model.to_owned(), ..Stack::default() };
     let project = labelled("properties = { framework = \"none\" }").project();
     project.apply().ok();
     let before = project.replica_pids("double");
@@ -112,7 +108,7 @@ fn properties_only_grow_and_a_plan_that_loses_one_says_which() {
     let with = |model: &str, webservice: &str| Stack {
         model: format!("properties = {{ {model} }}"),
         webservice: format!("num_replicas = 1\n properties = {{ {webservice} }}"),
-        ..stack()
+        ..Stack::default()
     };
     let all = "a = \"1\", b = \"2\"";
     let project = with(all, all).project();
@@ -134,18 +130,18 @@ fn properties_only_grow_and_a_plan_that_loses_one_says_which() {
 
 #[test]
 fn content_and_path_of_a_model_make_the_next_version_and_its_name_replaces_it() {
-    let project = stack().project();
+    let project = Stack::default().project();
     project.apply().ok();
     let both = [action("azureml_model.this", &["update"]), action("azureml_webservice.this", &["update"])];
     project.write("model.txt", "two\n");
-    change(&project, &stack(), &both);
+    change(&project, &Stack::default(), &both);
     assert_eq!(
         (project.attributes("azureml_model.this")["version"].clone(), score(&project)["model"].clone()),
         (json!(2), json!("two"))
     );
 
     project.write("folder/model.txt", "three\n");
-    let text = stack().render().replace("/model.txt", "/folder/model.txt");
+    let text = Stack::default().render().replace("/model.txt", "/folder/model.txt");
     project.configure(&text);
     assert_eq!(project.planned_actions(), both);
     project.apply().ok();
@@ -167,7 +163,7 @@ fn content_and_path_of_a_model_make_the_next_version_and_its_name_replaces_it() 
 #[test]
 fn surplus_versions_go_except_those_that_a_service_uses() {
     let pinned = |version: u32| {
-        let text = Stack { model: "keep_versions = 1".to_owned(), ..stack() }.render();
+        let text = Stack { model: "keep_versions = 1".to_owned(), ..Stack::default() }.render();
         text.replace("[azureml_model.this.version_id]", &format!("[\"${{azureml_model.this.id}}/{version}\"]"))
     };
     let project = Project::new(&pinned(1));

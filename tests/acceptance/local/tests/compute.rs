@@ -10,10 +10,6 @@ fn stack(compute: &str) -> Stack {
     Stack { compute: compute.to_owned(), webservice: "num_replicas = 2".to_owned(), ..Stack::default() }
 }
 
-fn uri(project: &Project) -> String {
-    project.attribute("azureml_webservice.this", "scoring_uri")
-}
-
 fn process(project: &Project, part: &str) -> Process {
     let found = processes_of(project.path()).into_iter().find(|process| process.command.contains(part));
     found.unwrap_or_else(|| panic!("no process with {part} in its command: {:?}", processes_of(project.path())))
@@ -37,7 +33,7 @@ fn another_router_program_takes_over_under_load_without_a_failed_request_or_a_re
     project.apply().ok();
     let (pids, supervisor) = (project.replica_pids("double"), process(&project, " supervise "));
     let before = program(supervisor.pid);
-    let load = Load::start(&uri(&project), &project.key("double"), r#"{"x": 1}"#, 8, 200);
+    let load = Load::start(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#, 8, 200);
     eventually("the load", || (load.so_far().answered() > 100).then_some(()));
 
     another_router(&project.path().join("azureml-fe"));
@@ -76,7 +72,7 @@ fn a_router_version_is_demanded_of_the_program_and_a_wrong_one_changes_nothing()
 
     project.configure(&stack("router_version = \"9.9.9\"").render());
     project.apply().fails_with(&["router_version", "9.9.9", &version, "router_path"]);
-    assert_eq!(post(&uri(&project), &project.key("double"), r#"{"x": 1}"#).status, 200);
+    assert_eq!(post(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#).status, 200);
 
     let not_there = project.path().join("nothing");
     project.configure(&stack(&format!("router_path = {not_there:?}")).render());
@@ -89,14 +85,14 @@ fn a_router_version_is_demanded_of_the_program_and_a_wrong_one_changes_nothing()
 
     project.configure(&stack("").render());
     project.assert_no_changes();
-    assert_eq!(post(&uri(&project), &project.key("double"), r#"{"x": 1}"#).status, 200);
+    assert_eq!(post(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#).status, 200);
 }
 
 #[test]
 fn another_port_or_address_is_an_update_in_place_that_the_uris_follow() {
     let project = stack("").project();
     project.apply().ok();
-    let (first, key) = (uri(&project), project.key("double"));
+    let (first, key) = (project.scoring_uri(), project.key("double"));
     let free = free_port();
     for (compute, place) in [
         (format!("port = {free}"), format!("127.0.0.1:{free}")),
@@ -107,8 +103,8 @@ fn another_port_or_address_is_an_update_in_place_that_the_uris_follow() {
         project.apply().ok();
         project.terraform(["apply", "-auto-approve", "-input=false", "-refresh-only"]).ok();
         project.assert_no_changes();
-        assert_eq!(uri(&project), format!("http://{place}/api/v1/service/double/score"));
-        assert_eq!(post(&uri(&project), &key, r#"{"x": 1}"#).status, 200);
+        assert_eq!(project.scoring_uri(), format!("http://{place}/api/v1/service/double/score"));
+        assert_eq!(post(&project.scoring_uri(), &key, r#"{"x": 1}"#).status, 200);
     }
     assert!(request("POST", &first, Some(&key), &[], "{}").is_err(), "the first port still answers");
 
@@ -116,7 +112,7 @@ fn another_port_or_address_is_an_update_in_place_that_the_uris_follow() {
     project.configure(&stack("").render());
     project.apply().ok();
     project.terraform(["apply", "-auto-approve", "-input=false", "-refresh-only"]).ok();
-    assert_eq!(uri(&project), format!("http://127.0.0.1:{free}/api/v1/service/double/score"));
+    assert_eq!(project.scoring_uri(), format!("http://127.0.0.1:{free}/api/v1/service/double/score"));
     project.assert_no_changes();
 }
 
@@ -134,7 +130,7 @@ fn another_directory_or_name_replaces_the_compute_and_its_services() {
     project.apply().ok();
     project.assert_no_changes();
     assert!(directory.join("services/double.json").exists() && !project.path().join("ws/local").exists());
-    assert_eq!(post(&uri(&project), &project.key("double"), r#"{"x": 1}"#).status, 200);
+    assert_eq!(post(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#).status, 200);
 
     project.configure(&moved.render().replace("\"local\"", "\"other\""));
     assert_eq!(project.planned_actions(), expected);
@@ -142,7 +138,7 @@ fn another_directory_or_name_replaces_the_compute_and_its_services() {
     project.assert_no_changes();
     let id = project.attribute("azureml_webservice.this", "id");
     assert!(id.ends_with("/computes/other/services/double"), "{id}");
-    assert_eq!(post(&uri(&project), &project.key("double"), r#"{"x": 1}"#).status, 200);
+    assert_eq!(post(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#).status, 200);
     project.destroy().ok();
     assert!(!directory.exists() && processes_of(project.path()).is_empty());
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn serving(webservice: &str) -> (Project, String, String) {
     let project = Stack { webservice: webservice.to_owned(), ..Stack::default() }.project();
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let key = project.key("double");
     (project, uri, key)
 }
@@ -198,7 +198,7 @@ fn what_was_removed_from_the_catalogue_is_planned_anew() {
     project.apply().ok();
     project.assert_no_changes();
     assert_eq!(supervisors(), 1);
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(post(&uri, &project.key("double"), r#"{"x": 1}"#).status, 200);
 }
 
@@ -230,6 +230,6 @@ fn a_removed_workspace_ends_its_router_and_everything_is_planned_anew() {
     assert!(actions.len() == 5 && actions.iter().all(|(_, actions)| actions == &["create"]), "{actions:?}");
     project.apply().ok();
     project.assert_no_changes();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(post(&uri, &project.key("double"), r#"{"x": 1}"#).status, 200);
 }

@@ -35,7 +35,7 @@ fn conda(dependencies: &str) -> String {
 }
 
 fn told(project: &Project) -> Value {
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let answer = post(&uri, &project.key("double"), "{}");
     assert_eq!(answer.status, 200, "{}", answer.body);
     serde_json::from_str(&answer.body).expect("JSON")

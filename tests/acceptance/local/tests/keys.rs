@@ -18,7 +18,7 @@ fn stack(webservice: &str) -> Stack {
 fn a_rotated_key_replaces_one_slot_while_the_other_keeps_working() {
     let project = stack("").project();
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let before = project.keys("double");
 
     project.configure(&stack("primary_key_version = 2").render());
@@ -47,7 +47,7 @@ fn a_given_key_is_taken_when_its_version_is_bumped_and_not_before() {
         |key: &str, version: u32| stack(&format!("primary_key_wo = \"{key}\"\n primary_key_version = {version}"));
     let project = given(FIRST, 1).project();
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(post(&uri, FIRST, r#"{"x": 1}"#).status, 200);
 
     project.configure(&given(SECOND, 1).render());
@@ -64,7 +64,7 @@ fn no_key_byte_is_in_state_plan_log_or_any_file_that_others_may_read() {
     let project = stack(&format!("primary_key_wo = \"{FIRST}\"\n primary_key_version = 1")).project();
     project.terraform(["plan", "-input=false", "-out=saved.tfplan"]).ok();
     project.terraform(["apply", "-input=false", "saved.tfplan"]).ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(post(&uri, FIRST, r#"{"x": 1}"#).status, 200);
     let secondary = project.keys("double").1;
     // The configuration names the first key in clear text; what matters is everything that was made from it.

@@ -129,7 +129,7 @@ fn write(project: &Project, round: u32) {
 fn assert_whole(project: &Project, round: u32, updates: usize, story: &str) {
     let plan = project.plan();
     assert_eq!(plan.code, Some(0), "the plan is not empty:\n{}\n\nafter {story}", plan.text);
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let answer = post(&uri, &project.key("double"), r#"{"x": 1}"#);
     let wanted = json!({"model": format!("model {round}"), "result": 2 + round});
     let body = serde_json::from_str::<Value>(&answer.body).unwrap_or_default();
@@ -173,7 +173,7 @@ fn round(number: usize, victim: Victim) -> [bool; 3] {
     assert_whole(&project, 0, 0, &story);
 
     // The old and the new replicas answer whoever dies; the secondary key stays.
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let load = Load::start(&uri, &project.keys("double").1, r#"{"x": 1}"#, 2, 50);
     write(&project, 1);
     let (updated, story) = interrupt(&project, "apply", moment(UPDATE), victim);

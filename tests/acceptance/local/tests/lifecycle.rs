@@ -5,21 +5,17 @@
 use acceptance_local::{DOUBLE, Load, Stack, eventually, post, processes_of, request};
 use serde_json::{Value, json};
 
-fn stack(webservice: &str) -> Stack {
-    Stack { webservice: webservice.to_owned(), ..Stack::default() }
-}
-
 fn scored(answer: &str) -> Value {
     serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
 #[test]
 fn apply_puts_a_model_behind_an_authenticated_uri_and_destroy_leaves_nothing() {
-    let project = stack("num_replicas = 2").project();
+    let project = Stack::of_webservice("num_replicas = 2").project();
     project.apply().ok();
     project.assert_no_changes();
 
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let answer = post(&uri, &project.key("double"), r#"{"x": 21}"#);
     assert_eq!((answer.status, scored(&answer.body)), (200, json!({"model": "one", "result": 42})));
     assert_eq!(answer.headers["x-ms-run-function-failed"], "False");
@@ -42,9 +38,9 @@ fn apply_puts_a_model_behind_an_authenticated_uri_and_destroy_leaves_nothing() {
 
 #[test]
 fn a_wrong_or_missing_key_is_refused_and_the_refusal_says_how_to_authenticate() {
-    let project = stack("num_replicas = 1").project();
+    let project = Stack::of_webservice("num_replicas = 1").project();
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     for key in [None, Some("wrong")] {
         let answer = request("POST", &uri, key, &[], r#"{"x": 1}"#).expect("an answer");
         assert_eq!(answer.status, 401, "{}", answer.body);
@@ -57,12 +53,12 @@ fn a_wrong_or_missing_key_is_refused_and_the_refusal_says_how_to_authenticate() 
 
 #[test]
 fn without_authentication_anybody_may_score_until_it_is_switched_on() {
-    let project = stack("num_replicas = 1\n auth_enabled = false").project();
+    let project = Stack::of_webservice("num_replicas = 1\n auth_enabled = false").project();
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(request("POST", &uri, None, &[], r#"{"x": 1}"#).expect("an answer").status, 200);
 
-    project.configure(&stack("num_replicas = 1\n auth_enabled = true").render());
+    project.configure(&Stack::of_webservice("num_replicas = 1\n auth_enabled = true").render());
     project.apply().ok();
     assert_eq!(request("POST", &uri, None, &[], r#"{"x": 1}"#).expect("an answer").status, 401);
     assert_eq!(post(&uri, &project.key("double"), r#"{"x": 1}"#).status, 200);
@@ -70,9 +66,9 @@ fn without_authentication_anybody_may_score_until_it_is_switched_on() {
 
 #[test]
 fn changed_code_models_and_environment_roll_without_a_failed_request() {
-    let project = stack("num_replicas = 2").project();
+    let project = Stack::of_webservice("num_replicas = 2").project();
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let load = Load::start(&uri, &project.key("double"), r#"{"x": 1}"#, 8, 200);
 
     project.write("src/score.py", DOUBLE.replace("2 * json", "3 * json"));
@@ -93,8 +89,10 @@ fn changed_code_models_and_environment_roll_without_a_failed_request() {
         load.so_far().answers.keys().any(|body| scored(body)["model"] == "two").then_some(())
     });
 
-    let changed =
-        Stack { environment: r#"environment_variables = { COLOUR = "blue" }"#.to_owned(), ..stack("num_replicas = 2") };
+    let changed = Stack {
+        environment: r#"environment_variables = { COLOUR = "blue" }"#.to_owned(),
+        ..Stack::of_webservice("num_replicas = 2")
+    };
     project.configure(&changed.render());
     project.apply().ok();
     project.assert_no_changes();
@@ -106,12 +104,12 @@ fn changed_code_models_and_environment_roll_without_a_failed_request() {
 
 #[test]
 fn numbers_change_in_place_and_restart_nothing() {
-    let project = stack("num_replicas = 1").project();
+    let project = Stack::of_webservice("num_replicas = 1").project();
     project.apply().ok();
     let before = project.replica_pids("double");
 
     let changes = "num_replicas = 1\n scoring_timeout_ms = 30000\n max_request_wait_time = 900\n replica_max_concurrent_requests = 2\n description = \"d\"\n tags = { a = \"b\" }\n properties = { p = \"q\" }";
-    project.configure(&stack(changes).render());
+    project.configure(&Stack::of_webservice(changes).render());
     assert_eq!(project.planned_actions(), [("azureml_webservice.this".to_owned(), vec!["update".to_owned()])]);
     project.apply().ok();
     project.assert_no_changes();
@@ -120,7 +118,7 @@ fn numbers_change_in_place_and_restart_nothing() {
     assert_eq!((&attributes["scoring_timeout_ms"], &attributes["max_request_wait_time"]), (&json!(30000), &json!(900)));
     assert_eq!((&attributes["description"], &attributes["tags"]), (&json!("d"), &json!({"a": "b"})));
 
-    project.configure(&stack("num_replicas = 3\n properties = { p = \"q\" }").render());
+    project.configure(&Stack::of_webservice("num_replicas = 3\n properties = { p = \"q\" }").render());
     project.apply().ok();
     let after = project.replica_pids("double");
     assert_eq!(after.len(), 3);
@@ -155,21 +153,21 @@ fn every_resource_can_be_imported_and_the_plan_after_it_is_empty() {
         project.terraform(["import", "-input=false", address, id]).ok();
     }
     project.assert_no_changes();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert_eq!(post(&uri, &project.key("double"), r#"{"x": 2}"#).status, 200);
 }
 
 #[test]
 fn a_new_name_replaces_the_service() {
-    let project = stack("num_replicas = 1").project();
+    let project = Stack::of_webservice("num_replicas = 1").project();
     project.apply().ok();
-    project.configure(&stack("num_replicas = 1").render().replace("\"double\"", "\"twice\""));
+    project.configure(&Stack::of_webservice("num_replicas = 1").render().replace("\"double\"", "\"twice\""));
     assert_eq!(
         project.planned_actions(),
         [("azureml_webservice.this".to_owned(), vec!["delete".to_owned(), "create".to_owned()])]
     );
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     assert!(uri.contains("/twice/"), "{uri}");
     assert_eq!(post(&uri, &project.key("twice"), r#"{"x": 2}"#).status, 200);
     project.assert_no_changes();
@@ -196,11 +194,11 @@ output "read" {
     replicas  = provider::azureml::required_replicas(20, 10, 1, 70)
   }
 }"#;
-    let project = Stack { more: more.to_owned(), ..stack("num_replicas = 1") }.project();
+    let project = Stack { more: more.to_owned(), ..Stack::of_webservice("num_replicas = 1") }.project();
     project.apply().ok();
     let outputs: Value = scored(&project.terraform(["output", "-json", "read"]).ok());
     assert_eq!(outputs["workspace"], "acceptance");
     assert_eq!(outputs["model"].to_string().trim_matches('"'), "1");
     assert_eq!(outputs["replicas"], 286);
-    assert_eq!(outputs["uri"], project.attribute("azureml_webservice.this", "scoring_uri"));
+    assert_eq!(outputs["uri"], project.scoring_uri());
 }

@@ -27,7 +27,7 @@ def run(raw_data):
 "#;
 
 fn listed(project: &Project) -> Value {
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let answer = post(&uri, &project.key("double"), "{}");
     assert_eq!(answer.status, 200, "{}", answer.body);
     serde_json::from_str(&answer.body).expect("JSON")

@@ -49,7 +49,7 @@ impl Service {
         let project = Stack::default().project();
         project.write("src/score.py", SCRIPT);
         project.apply().ok();
-        let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+        let uri = project.scoring_uri();
         let key = project.key("double");
         Self { project, uri, key }
     }

@@ -23,14 +23,6 @@ def run(raw_data):
     return "one"
 "#;
 
-fn stack(webservice: &str) -> Stack {
-    Stack { webservice: webservice.to_owned(), ..Stack::default() }
-}
-
-fn uri(project: &Project) -> String {
-    project.attribute("azureml_webservice.this", "scoring_uri")
-}
-
 fn updated() -> Vec<(String, Vec<String>)> {
     vec![("azureml_webservice.this".to_owned(), vec!["update".to_owned()])]
 }
@@ -49,7 +41,7 @@ resource "azureml_model" "other" {
   workspace_id = azureml_workspace.this.id
   path         = "${path.module}/other/model.txt"
 }"#;
-    let text = Stack { more: MORE.to_owned(), ..stack("num_replicas = 2") }.render();
+    let text = Stack { more: MORE.to_owned(), ..Stack::of_webservice("num_replicas = 2") }.render();
     let project = Project::new(&text);
     project.write("model.txt", "one\n");
     project.write("other/model.txt", "two\n");
@@ -59,7 +51,7 @@ resource "azureml_model" "other" {
     project.write("code/helper/__init__.py", "FACTOR = 5\n");
     project.write("code/uses_helper.py", format!("from helper import FACTOR\n{}", DOUBLE.replace("2 *", "FACTOR *")));
     project.apply().ok();
-    let load = Load::start(&uri(&project), &project.key("double"), r#"{"x": 1}"#, 8, 200);
+    let load = Load::start(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#, 8, 200);
     let (code, script) = ("/src\"", "\"score.py\"");
     let environment = "azureml_environment.this.id";
     let model = "[azureml_model.this.version_id]";
@@ -86,7 +78,7 @@ resource "azureml_model" "other" {
         project.assert_no_changes();
         let after = project.replica_pids("double");
         assert!(after.len() == 2 && before.iter().all(|pid| !after.contains(pid)), "{before:?} {after:?}");
-        let answer = post(&uri(&project), &project.key("double"), r#"{"x": 1}"#);
+        let answer = post(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#);
         assert_eq!(serde_json::from_str::<Value>(&answer.body).expect("JSON"), expected, "{replacements:?}");
     }
     let tally = load.stop();
@@ -99,7 +91,7 @@ fn recreate_stops_the_old_replica_before_the_new_one_starts_where_a_surge_would_
     let lock = format!("{}-{:?}", std::process::id(), std::thread::current().id());
     let with = |rollout: &str, colour: &str| Stack {
         environment: format!("environment_variables = {{ LOCK = {lock:?}, COLOUR = {colour:?} }}"),
-        ..stack(&format!("num_replicas = 1\n rollout = {{ {rollout} }}"))
+        ..Stack::of_webservice(&format!("num_replicas = 1\n rollout = {{ {rollout} }}"))
     };
     let project = with("max_surge = 1", "red").project();
     project.write("src/score.py", ALONE);
@@ -116,20 +108,20 @@ fn recreate_stops_the_old_replica_before_the_new_one_starts_where_a_surge_would_
     project.configure(&with("max_surge = 1", "blue").render());
     project.apply().fails_with(&["BlockingIOError", "score.py", "What served before keeps serving"]);
     assert_eq!(project.replica_pids("double"), pids);
-    assert_eq!(post(&uri(&project), &project.key("double"), "{}").status, 200);
+    assert_eq!(post(&project.scoring_uri(), &project.key("double"), "{}").status, 200);
 
     for (rollout, colour) in [("recreate = true", "blue"), ("max_surge = 0, max_unavailable = 1", "green")] {
         project.configure(&with(rollout, colour).render());
         project.apply().ok();
         project.assert_no_changes();
-        assert_eq!(post(&uri(&project), &project.key("double"), "{}").status, 200);
+        assert_eq!(post(&project.scoring_uri(), &project.key("double"), "{}").status, 200);
     }
     assert_ne!(project.replica_pids("double"), pids);
 }
 
 #[test]
 fn an_init_that_outlasts_its_progress_deadline_fails_the_rollout_and_says_which_argument_gives_more_time() {
-    let project = stack("num_replicas = 1\n rollout = { progress_deadline_seconds = 2 }").project();
+    let project = Stack::of_webservice("num_replicas = 1\n rollout = { progress_deadline_seconds = 2 }").project();
     project.apply().ok();
     let pids = project.replica_pids("double");
     project.write(
@@ -138,18 +130,18 @@ fn an_init_that_outlasts_its_progress_deadline_fails_the_rollout_and_says_which_
     );
     project.apply().fails_with(&["score.py", "line ", "rollout.progress_deadline_seconds", "keeps serving"]);
     assert_eq!(project.replica_pids("double"), pids);
-    assert_eq!(post(&uri(&project), &project.key("double"), r#"{"x": 1}"#).status, 200);
+    assert_eq!(post(&project.scoring_uri(), &project.key("double"), r#"{"x": 1}"#).status, 200);
 }
 
 #[test]
 fn texts_labels_and_time_limits_change_in_place_and_can_be_taken_back() {
-    let project = stack("num_replicas = 1").project();
+    let project = Stack::of_webservice("num_replicas = 1").project();
     project.apply().ok();
     let (pids, created) =
         (project.replica_pids("double"), project.attribute("azureml_webservice.this", "created_time"));
     let full = "num_replicas = 1\n description = \"d\"\n tags = { a = \"b\" }\n timeouts { update = \"5m\" }";
     for webservice in [full, "num_replicas = 1\n tags = {}\n description = \"\"", "num_replicas = 1"] {
-        project.configure(&stack(webservice).render());
+        project.configure(&Stack::of_webservice(webservice).render());
         assert_eq!(project.planned_actions(), updated());
         project.apply().ok();
         project.assert_no_changes();
@@ -167,28 +159,28 @@ resource "azureml_local_compute" "second" {
   name         = "second"
   workspace_id = azureml_workspace.this.id
 }"#;
-    let text = Stack { more: more.to_owned(), ..stack("num_replicas = 1") }.render();
+    let text = Stack { more: more.to_owned(), ..Stack::of_webservice("num_replicas = 1") }.render();
     let project = Project::new(&text);
     project.write("model.txt", "one\n");
     project.write("src/score.py", DOUBLE);
     project.apply().ok();
-    let first = uri(&project);
+    let first = project.scoring_uri();
     project.configure(&text.replace("azureml_local_compute.this.id", "azureml_local_compute.second.id"));
     let replaced = ("azureml_webservice.this".to_owned(), vec!["delete".to_owned(), "create".to_owned()]);
     assert_eq!(project.planned_actions(), [replaced]);
     project.apply().ok();
     project.assert_no_changes();
-    assert_ne!(uri(&project), first);
+    assert_ne!(project.scoring_uri(), first);
     let keys = std::fs::read(project.path().join("ws/local/second/keys/double/1.json")).expect("keys");
     let keys: Value = serde_json::from_slice(&keys).expect("JSON");
     let key = keys["primary"]["key"].as_str().expect("a key");
-    assert_eq!(post(&uri(&project), key, r#"{"x": 1}"#).status, 200);
+    assert_eq!(post(&project.scoring_uri(), key, r#"{"x": 1}"#).status, 200);
     assert_eq!(acceptance_local::request("POST", &first, Some(key), &[], "{}").expect("an answer").status, 404);
 }
 
 #[test]
 fn combinations_that_make_no_sense_fail_the_plan_on_the_attribute() {
-    let project = stack("num_replicas = 1").project();
+    let project = Stack::of_webservice("num_replicas = 1").project();
     for (webservice, expected) in [
         ("num_replicas = 1\n rollout = { max_surge = 0, max_unavailable = 0 }", ["max_surge", "both 0"]),
         ("num_replicas = 1\n rollout = { recreate = true, max_surge = 1 }", ["rollout", "recreate"]),
@@ -197,7 +189,7 @@ fn combinations_that_make_no_sense_fail_the_plan_on_the_attribute() {
         ("num_replicas = 1\n primary_key_version = 0", ["primary_key_version", "1"]),
         ("num_replicas = 1\n timeouts { create = \"soon\" }", ["create", "duration"]),
     ] {
-        project.configure(&stack(webservice).render());
+        project.configure(&Stack::of_webservice(webservice).render());
         project.plan().fails_with(&expected);
     }
 }
@@ -205,7 +197,7 @@ fn combinations_that_make_no_sense_fail_the_plan_on_the_attribute() {
 #[test]
 fn more_replicas_and_a_higher_limit_serve_more_requests_at_once() {
     let with = |replicas: u32, limit: u32| {
-        stack(&format!(
+        Stack::of_webservice(&format!(
             "num_replicas = {replicas}\n replica_max_concurrent_requests = {limit}\n max_request_wait_time = 20000"
         ))
     };
@@ -213,7 +205,7 @@ fn more_replicas_and_a_higher_limit_serve_more_requests_at_once() {
     let script = "import os\nimport time\n\n\ndef init():\n    pass\n\n\ndef run(raw_data):\n    time.sleep(0.02)\n    return os.getpid()\n";
     project.write("src/score.py", script);
     project.apply().ok();
-    let load = Load::start(&uri(&project), &project.key("double"), "{}", 6, 60);
+    let load = Load::start(&project.scoring_uri(), &project.key("double"), "{}", 6, 60);
     for replicas in [3, 2, 4, 1] {
         project.configure(&with(replicas, 1).render());
         project.apply().ok();

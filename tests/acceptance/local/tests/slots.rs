@@ -58,7 +58,7 @@ fn saturate(replicas: u32, limit: u32, workers: u32) {
     let project = stack.project();
     project.write("src/score.py", SLEEPER);
     project.apply().ok();
-    let uri = project.attribute("azureml_webservice.this", "scoring_uri");
+    let uri = project.scoring_uri();
     let slots = replicas * limit;
     let load = Load::start(&uri, &project.key("double"), "{}", slots * 3, 100_000);
     let started = Instant::now();
