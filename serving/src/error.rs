@@ -156,6 +156,14 @@ pub enum RouterError {
         /// Seconds to wait.
         retry_after: u32,
     },
+    /// The endpoint has no version that could answer.
+    #[error("the endpoint {service} has no version; add an azureml_endpoint_version to it")]
+    NoVersions {
+        /// Name of the endpoint.
+        service: String,
+        /// Seconds to wait.
+        retry_after: u32,
+    },
     /// The router is stopping and takes no new requests.
     #[error("the router is stopping")]
     Stopping,
@@ -191,7 +199,11 @@ impl RouterError {
             Self::Internal => 500,
             Self::NotImplemented { .. } => 501,
             Self::ReplicaFailed { .. } | Self::ReplicaInvalid { .. } => 502,
-            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::NoReadyReplicas { .. } | Self::Stopping => 503,
+            Self::QueueFull { .. }
+            | Self::QueueTimeout { .. }
+            | Self::NoReadyReplicas { .. }
+            | Self::NoVersions { .. }
+            | Self::Stopping => 503,
             Self::ScoringTimeout { .. } => 504,
             Self::VersionNotSupported => 505,
         }
@@ -247,6 +259,7 @@ impl RouterError {
             Self::QueueFull { .. } => "queue_full",
             Self::QueueTimeout { .. } => "queue_timeout",
             Self::NoReadyReplicas { .. } => "no_ready_replicas",
+            Self::NoVersions { .. } => "no_versions",
             Self::Stopping => "router_stopping",
             Self::ScoringTimeout { .. } => "scoring_timeout",
             Self::VersionNotSupported => "http_version_not_supported",
@@ -260,7 +273,8 @@ impl RouterError {
             Self::TooManyAttempts { retry_after }
             | Self::QueueFull { retry_after, .. }
             | Self::QueueTimeout { retry_after, .. }
-            | Self::NoReadyReplicas { retry_after, .. } => Some(*retry_after),
+            | Self::NoReadyReplicas { retry_after, .. }
+            | Self::NoVersions { retry_after, .. } => Some(*retry_after),
             Self::Stopping => Some(1),
             _ => None,
         }
@@ -340,6 +354,7 @@ mod tests {
             RouterError::QueueFull { service: service(), limit: 100, retry_after: 1 },
             RouterError::QueueTimeout { service: service(), waited_ms: 500, retry_after: 1 },
             RouterError::NoReadyReplicas { service: service(), retry_after: 1 },
+            RouterError::NoVersions { service: service(), retry_after: 1 },
             RouterError::Stopping,
             RouterError::ScoringTimeout { service: service(), timeout_ms: 60_000 },
             RouterError::VersionNotSupported,

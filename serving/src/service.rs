@@ -50,6 +50,12 @@ pub struct Service {
     pub updated_time: String,
     /// How callers authenticate, and which key material is in force.
     pub auth: Auth,
+    /// What keeps a caller on one version. Without it each request is dealt by weight alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// The whole split as one value; then what the versions declare of traffic and default must be nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<crate::traffic::Assignment>,
     /// Versions by name, at most six.
     pub versions: BTreeMap<String, Version>,
     /// The traffic table in force. Absent while no version can be served.
@@ -80,6 +86,19 @@ pub struct Auth {
     pub keys: Option<u64>,
 }
 
+/// Where a request's sticky key is. Requests of one key stay on one version, see [`crate::slots`]; a request without a key
+/// is dealt by weight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sticky {
+    /// Value of the header of this name.
+    Header(String),
+    /// Value of the cookie of this name.
+    Cookie(String),
+    /// Value of the query parameter of this name, percent-decoded.
+    Query(String),
+}
+
 /// The original's three modes (`auth_enabled`, `token_auth_enabled`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -97,8 +116,21 @@ pub enum AuthMode {
 pub struct Version {
     /// Order of creation within the service, from 1; the oldest version is the last resort for the default.
     pub sequence: u64,
+    /// False while the create that made the version has not finished. Such a version gets no share.
+    #[serde(default = "committed", skip_serializing_if = "is_committed")]
+    pub committed: bool,
     /// What the version declares of the traffic.
     pub declared: crate::traffic::Declaration,
+    /// What it declared when its endpoint's table was settled last; differs from `declared` while the set is in conflict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<crate::traffic::Declaration>,
+    /// RFC 3339 time. The version is destroyed, but the endpoint's assignment still names it: it keeps serving until the
+    /// assignment changes, and at the latest until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring_until: Option<String>,
+    /// The version before the change that is under way, so that whoever continues can go back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<Box<Version>>,
     /// How many replicas run.
     pub scale: Scale,
     /// Requests that one replica runs at once (`replica_max_concurrent_requests`), at least 1.
@@ -118,6 +150,24 @@ pub struct Version {
     /// Fields that a newer program wrote; kept as they are.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
+}
+
+const fn committed() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_committed(committed: &bool) -> bool {
+    *committed
+}
+
+impl Version {
+    /// The version's time to retire is over: nothing of it serves any more.
+    #[must_use]
+    pub fn retired(&self, now: jiff::Timestamp) -> bool {
+        let until = self.retiring_until.as_deref().map(str::parse::<jiff::Timestamp>);
+        until.is_some_and(|until| until.is_ok_and(|until| until <= now))
+    }
 }
 
 /// Number of replicas: fixed, or decided by the router.
@@ -228,6 +278,18 @@ pub struct Keys {
     pub primary: KeySlot,
     /// Second slot.
     pub secondary: KeySlot,
+    /// Keys that were replaced and are still accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedKey>,
+}
+
+/// A key that stays valid for the overlap after its replacement. The key itself is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplacedKey {
+    /// SHA-256 of the key in lower-case hex.
+    pub digest: String,
+    /// RFC 3339 time of its end.
+    pub until: String,
 }
 
 /// One key slot.
@@ -258,14 +320,24 @@ impl std::fmt::Debug for Keys {
 pub struct KeyDigests {
     /// Digests of every key that is accepted.
     pub accepted: Vec<String>,
+    /// Keys that are accepted for a while only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiring: Vec<ReplacedKey>,
 }
 
 impl Keys {
-    /// The digests of both slots.
+    /// The digests of both slots, and of the keys that are still accepted beside them.
     #[must_use]
     pub fn digests(&self) -> KeyDigests {
-        let accepted = [&self.primary, &self.secondary].map(|slot| hex(&Sha256::digest(slot.key.as_bytes())));
-        KeyDigests { accepted: accepted.to_vec() }
+        KeyDigests { accepted: vec![self.primary.digest(), self.secondary.digest()], expiring: self.replaced.clone() }
+    }
+}
+
+impl KeySlot {
+    /// SHA-256 of the key in lower-case hex.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.key.as_bytes()))
     }
 }
 

@@ -92,7 +92,7 @@ impl fmt::Display for BasisPoints {
 }
 
 /// What one version declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Declaration {
     /// `traffic_percentile`.
     pub traffic: BasisPoints,
@@ -104,12 +104,35 @@ pub struct Declaration {
     pub is_control: bool,
 }
 
+/// The whole split of an endpoint, declared as one value instead of by its versions.
+///
+/// Names of versions that do not exist (any more) count for nothing: their shares go to the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Assignment {
+    /// Share by version; a version that is not listed has none of its own.
+    pub shares: BTreeMap<String, BasisPoints>,
+    /// The version that gets what is not listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// The control version; a label without effect on the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+}
+
+impl Assignment {
+    /// Whether a version of this name gets traffic because of the assignment.
+    #[must_use]
+    pub fn routes_to(&self, version: &str) -> bool {
+        self.shares.get(version).is_some_and(|share| share.0 > 0) || self.default.as_deref() == Some(version)
+    }
+}
+
 /// The traffic table in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Table {
     /// The version that gets what no version claims.
     pub default: String,
-    /// Effective shares by version, of every version; they add up to 10,000.
+    /// Effective shares by version, of every version that may be served; they add up to 10,000.
     pub shares: BTreeMap<String, BasisPoints>,
     /// Which version owns which of the 10,000 slots of sticky requests.
     #[serde(default)]
@@ -118,16 +141,16 @@ pub struct Table {
 
 /// One version as [`settle`] sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Declared<'a> {
+pub struct Declared {
     /// [`Version::sequence`]: the lowest number is the oldest version.
     pub sequence: u64,
     /// What it declares.
-    pub declaration: &'a Declaration,
+    pub declaration: Declaration,
 }
 
-impl<'a> From<&'a Version> for Declared<'a> {
-    fn from(version: &'a Version) -> Self {
-        Self { sequence: version.sequence, declaration: &version.declared }
+impl From<&Version> for Declared {
+    fn from(version: &Version) -> Self {
+        Self { sequence: version.sequence, declaration: version.declared }
     }
 }
 
@@ -153,6 +176,8 @@ pub enum Conflict {
     Defaults(Vec<String>),
     /// These versions are all the control.
     Controls(Vec<String>),
+    /// These versions declare traffic or the default, beside an [`Assignment`] that does.
+    Beside(Vec<String>),
 }
 
 impl fmt::Display for Conflict {
@@ -167,6 +192,11 @@ impl fmt::Display for Conflict {
             }
             Self::Defaults(names) => write!(f, "several versions are declared the default: {}", names.join(", ")),
             Self::Controls(names) => write!(f, "several versions are declared the control: {}", names.join(", ")),
+            Self::Beside(names) => write!(
+                f,
+                "the whole split of the endpoint is declared as one, but these versions declare a share or the default, too: {}",
+                names.join(", ")
+            ),
         }
     }
 }
@@ -197,9 +227,9 @@ impl std::error::Error for Conflicts {}
 /// move as little as possible.
 ///
 /// A set that is not valid is refused with everything that is in conflict; what is served stays as it is.
-pub fn settle(declared: &BTreeMap<String, Declared<'_>>, served: Option<&Table>) -> Result<Table, Conflicts> {
+pub fn settle(declared: &BTreeMap<String, Declared>, served: Option<&Table>) -> Result<Table, Conflicts> {
     let names_where = |wanted: &dyn Fn(&Declaration) -> bool| -> Vec<String> {
-        declared.iter().filter(|(_, version)| wanted(version.declaration)).map(|(name, _)| name.clone()).collect()
+        declared.iter().filter(|(_, version)| wanted(&version.declaration)).map(|(name, _)| name.clone()).collect()
     };
     let sum: u32 = declared.values().map(|version| u32::from(version.declaration.traffic.0)).sum();
     let defaults = names_where(&|declaration| declaration.is_default == Some(true));
@@ -232,7 +262,7 @@ pub fn settle(declared: &BTreeMap<String, Declared<'_>>, served: Option<&Table>)
 }
 
 /// The default of a declared set; none if it is empty. Of several claims, which are a conflict, none counts.
-fn effective_default(declared: &BTreeMap<String, Declared<'_>>, served: Option<&Table>) -> Option<String> {
+fn effective_default(declared: &BTreeMap<String, Declared>, served: Option<&Table>) -> Option<String> {
     let mut claims = declared.iter().filter(|(_, version)| version.declaration.is_default == Some(true));
     if let (Some((name, _)), None) = (claims.next(), claims.next()) {
         return Some(name.clone());
@@ -259,7 +289,7 @@ impl Table {
     ///
     /// This is what a removal does at once, also while the declared set is in conflict.
     #[must_use]
-    pub fn retain(&self, declared: &BTreeMap<String, Declared<'_>>) -> Option<Self> {
+    pub fn retain(&self, declared: &BTreeMap<String, Declared>) -> Option<Self> {
         let mut shares = self.shares.clone();
         shares.retain(|name, _| declared.contains_key(name));
         let served = declared
@@ -276,19 +306,47 @@ impl Table {
 }
 
 impl Service {
-    /// Brings the served table in line with the versions: removed versions leave it at once, and a valid declared set
-    /// becomes the table. A set in conflict leaves the table as it is otherwise, and is returned. Without versions
-    /// nothing is served, and that is no conflict.
+    /// What counts of the versions' declarations: that of each version whose create has finished, or what the assignment
+    /// says of it. A destroyed version counts for as long as an assignment routes to it.
+    #[must_use]
+    pub fn declared(&self) -> BTreeMap<String, Declared> {
+        let counts = |(name, version): &(&String, &Version)| {
+            let routed = || self.assignment.as_ref().is_some_and(|assignment| assignment.routes_to(name));
+            version.committed && (version.retiring_until.is_none() || routed())
+        };
+        let declared = |(name, version): (&String, &Version)| {
+            let mut declared = Declared::from(version);
+            if let Some(assignment) = &self.assignment {
+                declared.declaration = Declaration {
+                    traffic: assignment.shares.get(name).copied().unwrap_or_default(),
+                    is_default: Some(assignment.default.as_ref() == Some(name)),
+                    is_control: match &assignment.control {
+                        Some(control) => control == name,
+                        None => version.declared.is_control,
+                    },
+                };
+            }
+            (name.clone(), declared)
+        };
+        self.versions.iter().filter(counts).map(declared).collect()
+    }
+
+    /// Brings the served table in line with what is [declared](Self::declared): removed versions leave it at once, and a
+    /// valid declared set becomes the table. A set in conflict leaves the table as it is otherwise, and is returned.
+    /// Without versions nothing is served, and that is no conflict.
     pub fn settle(&mut self) -> Result<(), Conflicts> {
-        let declared: BTreeMap<String, Declared<'_>> =
-            self.versions.iter().map(|(name, version)| (name.clone(), Declared::from(version))).collect();
+        let declared = self.declared();
         if declared.is_empty() {
             self.served = None;
             return Ok(());
         }
-        match settle(&declared, self.served.as_ref()) {
+        let settled = self.beside_assignment(&declared).and_then(|()| settle(&declared, self.served.as_ref()));
+        match settled {
             Ok(table) => {
                 self.served = Some(table);
+                for version in self.versions.values_mut().filter(|version| version.committed) {
+                    version.settled = Some(version.declared);
+                }
                 Ok(())
             }
             Err(conflicts) => {
@@ -296,6 +354,23 @@ impl Service {
                 Err(conflicts)
             }
         }
+    }
+
+    /// A version may declare nothing of what the assignment declares.
+    fn beside_assignment(&self, declared: &BTreeMap<String, Declared>) -> Result<(), Conflicts> {
+        let declares = |(_, version): &(&String, &Version)| {
+            let Declaration { traffic, is_default, .. } = version.declared;
+            version.committed && version.retiring_until.is_none() && (traffic.0 > 0 || is_default == Some(true))
+        };
+        let names: Vec<String> = match &self.assignment {
+            Some(_) => self.versions.iter().filter(declares).map(|(name, _)| name.clone()).collect(),
+            None => Vec::new(),
+        };
+        if names.is_empty() {
+            return Ok(());
+        }
+        let shares = declared.keys().map(|name| (name.clone(), self.versions[name].declared.traffic)).collect();
+        Err(Conflicts { shares, conflicts: vec![Conflict::Beside(names)] })
     }
 }
 

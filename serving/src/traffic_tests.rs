@@ -7,9 +7,9 @@ fn version(traffic: u16, is_default: bool) -> Declaration {
 }
 
 /// Versions in the order of their creation.
-fn declared<'a>(versions: &'a [(&'a str, Declaration)]) -> BTreeMap<String, Declared<'a>> {
-    let number = |(index, (name, declaration)): (usize, &'a (&'a str, Declaration))| {
-        ((*name).to_owned(), Declared { sequence: index as u64 + 1, declaration })
+fn declared(versions: &[(&str, Declaration)]) -> BTreeMap<String, Declared> {
+    let number = |(index, (name, declaration)): (usize, &(&str, Declaration))| {
+        ((*name).to_owned(), Declared { sequence: index as u64 + 1, declaration: *declaration })
     };
     versions.iter().enumerate().map(number).collect()
 }

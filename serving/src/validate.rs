@@ -94,7 +94,7 @@ pub mod default {
 
 /// Shortest and longest key that a user may give, in characters. A plain digest protects a key only if it cannot be
 /// guessed.
-pub const KEY_LENGTH: RangeInclusive<usize> = 16..=256;
+pub const KEY_LENGTH: RangeInclusive<usize> = 32..=256;
 
 /// Checks a key that a user gives: visible ASCII characters that fit into an `Authorization: Bearer` header. The problem
 /// never shows the key.

@@ -209,7 +209,7 @@ fn wanted(script: &str) -> Service {
 
 fn keys(version: u64) -> Keys {
     let slot = |name: &str| KeySlot { key: format!("{name}-{version}"), version };
-    Keys { primary: slot("primary"), secondary: slot("secondary") }
+    Keys { primary: slot("primary"), secondary: slot("secondary"), replaced: Vec::new() }
 }
 
 fn patient() -> Limits {
@@ -319,7 +319,7 @@ async fn new_keys_come_into_force_one_after_the_other() {
     let cluster = Memory::default();
     let before = created(&cluster).await;
     let catalogue = catalogue();
-    let first = Keys { primary: keys(2).primary, secondary: keys(1).secondary };
+    let first = Keys { primary: keys(2).primary, secondary: keys(1).secondary, replaced: Vec::new() };
     let steps = vec![first, keys(2)];
     let after =
         update(&cluster, change(&before, wanted("score.py"), steps, &catalogue), &patient()).await.expect("updated");

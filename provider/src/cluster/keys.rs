@@ -38,7 +38,7 @@ pub fn generate() -> Result<String, getrandom::Error> {
 
 /// The first keys of a service.
 pub fn first(primary: &Wanted, secondary: &Wanted) -> Result<Keys, getrandom::Error> {
-    Ok(Keys { primary: primary.slot()?, secondary: secondary.slot()? })
+    Ok(Keys { primary: primary.slot()?, secondary: secondary.slot()?, replaced: Vec::new() })
 }
 
 /// The steps that lead from the present keys to the wanted versions: each replaces one slot, so that a caller who holds

@@ -78,7 +78,7 @@ fn keys_are_printed_from_the_generation_in_force() {
     compute.write(&document);
     std::fs::create_dir_all(compute.path("keys/diabetes")).expect("created");
     let slot = |key: &str| KeySlot { key: key.to_owned(), version: 1 };
-    let keys = Keys { primary: slot("first-key"), secondary: slot("second-key") };
+    let keys = Keys { primary: slot("first-key"), secondary: slot("second-key"), replaced: Vec::new() };
     std::fs::write(compute.path(layout::keys("diabetes", 2)), serde_json::to_vec(&keys).expect("JSON"))
         .expect("written");
     let output = compute.command(&["service", "keys", "diabetes"]);

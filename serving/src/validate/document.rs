@@ -4,7 +4,7 @@ use super::{Findings, Violation, range};
 use crate::autoscale::Policy;
 use crate::document::Reserved;
 use crate::name::{self, Noun};
-use crate::service::{AuthMode, Kind, Scale, Service, Template, Version};
+use crate::service::{AuthMode, Kind, Scale, Service, Sticky, Template, Version};
 use crate::traffic::{MAX_VERSIONS, Table, WHOLE};
 
 /// Every rule that a document breaks. An empty list means that it can be served.
@@ -46,7 +46,15 @@ pub fn service(service: &Service) -> Vec<Violation> {
             Err(_) => findings.add(place.field(), "must be an object with a whole number `version`"),
         }
     }
+    if let Some(sticky) = &service.sticky {
+        sticky_key(&mut findings, sticky);
+    }
     versions(&mut findings, service);
+    if let Some(assignment) = &service.assignment {
+        for (name, share) in assignment.shares.iter().filter(|(_, share)| share.0 > WHOLE) {
+            findings.add(format!("assignment.shares.{name}"), format!("is {share}, but must be from 0 to 100"));
+        }
+    }
     if let Some(table) = &service.served {
         served(&mut findings, table, &service.versions);
     }
@@ -79,8 +87,30 @@ fn versions(findings: &mut Findings, service: &Service) {
     }
 }
 
+/// Names of headers and cookies are tokens of RFC 9110; that of a query parameter is compared after decoding.
+fn sticky_key(findings: &mut Findings, sticky: &Sticky) {
+    let (field, name) = match sticky {
+        Sticky::Header(name) => ("sticky.header", name),
+        Sticky::Cookie(name) => ("sticky.cookie", name),
+        Sticky::Query(name) => ("sticky.query", name),
+    };
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let limit = 1..=100;
+    if !limit.contains(&name.len()) || (!matches!(sticky, Sticky::Query(_)) && !name.bytes().all(token)) {
+        findings.add(field, format!("is {name:?}, but must be 1 to 100 letters, digits and `!#$%&'*+-.^_`|~`"));
+    }
+    let reserved = ["authorization", "cookie", "host", "content-length", "connection", "transfer-encoding"];
+    if matches!(sticky, Sticky::Header(_)) && reserved.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+        findings
+            .add(field, format!("is {name}, which has a meaning of its own; name a header that identifies a caller"));
+    }
+}
+
 fn version(findings: &mut Findings, path: &str, version: &Version) {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    if let Some(time) = version.retiring_until.as_ref().filter(|time| time.parse::<jiff::Timestamp>().is_err()) {
+        findings.add(format!("{path}retiring_until"), format!("is {time:?}, but must be an RFC 3339 time"));
+    }
     if version.declared.traffic.0 > WHOLE {
         findings.add(
             format!("{path}traffic_percentile"),
@@ -324,8 +354,13 @@ mod tests {
 
     #[test]
     fn keys_are_long_and_fit_into_a_header() {
-        assert!(super::super::key("primary_key_wo", "0123456789abcdef").is_ok());
-        for bad in ["short", "0123456789 abcdef", "0123456789abcde\n", "ключключключключ"] {
+        assert!(super::super::key("primary_key_wo", "0123456789abcdef0123456789ABCDEF").is_ok());
+        for bad in [
+            "short",
+            "0123456789 abcdef0123456789ABCDEF",
+            "0123456789abcdef0123456789ABCDE\n",
+            "ключключключключключключключключ",
+        ] {
             let violation = super::super::key("primary_key_wo", bad).expect_err("refused");
             assert!(!violation.to_string().contains(bad), "{violation}");
         }

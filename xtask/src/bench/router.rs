@@ -198,7 +198,7 @@ fn snapshot() -> ToWorker {
         })
     };
     let slot = |key: &str| KeySlot { key: key.to_owned(), version: 1 };
-    let keys = Keys { primary: slot(wrk::KEY), secondary: slot("another") };
+    let keys = Keys { primary: slot(wrk::KEY), secondary: slot("another"), replaced: Vec::new() };
     let entry = json!({
         "service": {
             "schema_version": 1, "generation": 1, "name": "bench", "kind": "endpoint", "workspace": "file:///w",

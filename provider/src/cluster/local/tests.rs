@@ -153,7 +153,7 @@ fn service(name: &str, generation: u64) -> Service {
 
 fn keys(primary: &str) -> Keys {
     let slot = |key: &str| KeySlot { key: key.to_owned(), version: 1 };
-    Keys { primary: slot(primary), secondary: slot("secondary-key-of-the-test") }
+    Keys { primary: slot(primary), secondary: slot("secondary-key-of-the-test"), replaced: Vec::new() }
 }
 
 #[tokio::test]

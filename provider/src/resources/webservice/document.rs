@@ -96,7 +96,11 @@ pub(super) fn service(id: &ServiceId, owner: &str, planned: &Webservice, templat
     };
     let version = Version {
         sequence: 1,
+        committed: true,
         declared: Declaration::default(),
+        settled: None,
+        retiring_until: None,
+        former: None,
         scale: Scale::Fixed(unsigned(planned.num_replicas)),
         replica_max_concurrent_requests: unsigned(planned.replica_max_concurrent_requests),
         max_request_wait_time: unsigned(planned.max_request_wait_time),
@@ -126,6 +130,8 @@ pub(super) fn service(id: &ServiceId, owner: &str, planned: &Webservice, templat
             mode: if planned.auth_enabled.unwrap_or(true) { AuthMode::Key } else { AuthMode::None },
             keys: Some(1),
         },
+        sticky: None,
+        assignment: None,
         versions: BTreeMap::from([(id.name.clone(), version)]),
         served,
         unknown: BTreeMap::new(),
