@@ -25,6 +25,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How replicas are called.
     pub upstream: Upstream,
+    /// How failed credentials are slowed.
+    pub attempts: Attempts,
     /// What is logged.
     pub log: Log,
 }
@@ -89,6 +91,23 @@ pub struct Upstream {
     pub backoff_max_ms: u64,
 }
 
+/// How failed credentials are slowed: each source (an IPv4 address, or the /64 of an IPv6 address) may fail so often, then
+/// its failures are answered late, with 429. Valid credentials are never slowed, whoever sends them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attempts {
+    /// Failures of one source that are answered at once.
+    pub failures: u32,
+    /// One failure is forgiven each time.
+    pub forgive_ms: u64,
+    /// How late further ones are answered.
+    pub delay_ms: u64,
+    /// Answers that one thread holds back at the same time; above it they are given at once.
+    pub delayed_per_thread: usize,
+    /// Sources that are remembered.
+    pub sources: usize,
+}
+
 /// What is logged. The files are bounded by the supervisor, which cuts one of more than 16 MiB every 30 seconds and keeps
 /// its last 16 MiB; lines that are written in the moment of the cut are lost, because writers never wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +128,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             upstream: Upstream::default(),
+            attempts: Attempts::default(),
             log: Log::default(),
         }
     }
@@ -145,6 +165,12 @@ impl Default for Upstream {
             backoff_ms: 100,
             backoff_max_ms: 5_000,
         }
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { failures: 20, forgive_ms: 3_000, delay_ms: 1_000, delayed_per_thread: 256, sources: 16_384 }
     }
 }
 
@@ -216,7 +242,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         const DAY: u64 = 86_400_000;
         let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        let (limits, times, upstream) = (&self.limits, &self.timeouts, &self.upstream);
+        let (limits, times, upstream, attempts) = (&self.limits, &self.timeouts, &self.upstream, &self.attempts);
         let rules = [
             ("threads", size(self.threads), 0, 1024),
             ("limits.head_bytes", size(limits.head_bytes), 1024, 1 << 20),
@@ -238,6 +264,11 @@ impl Config {
             ("upstream.dropped_retries", u64::from(upstream.dropped_retries), 0, 10),
             ("upstream.backoff_ms", upstream.backoff_ms, 1, DAY),
             ("upstream.backoff_max_ms", upstream.backoff_max_ms, upstream.backoff_ms, DAY),
+            ("attempts.failures", u64::from(attempts.failures), 1, 1 << 20),
+            ("attempts.forgive_ms", attempts.forgive_ms, 1, DAY),
+            ("attempts.delay_ms", attempts.delay_ms, 0, 60_000),
+            ("attempts.delayed_per_thread", size(attempts.delayed_per_thread), 0, 1 << 20),
+            ("attempts.sources", size(attempts.sources), 2, 1 << 20),
         ];
         match rules.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
             Some((key, value, min, max)) => Err(ConfigError::Range { key, value, min, max }),

@@ -291,12 +291,14 @@ impl RouterError {
         }
     }
 
-    /// After these, nothing that follows on the connection can be trusted to be a request: it must be closed.
+    /// After these the connection must be closed: nothing that follows on it can be trusted to be a request, or it shall
+    /// cost those who guess credentials a new one.
     #[must_use]
     pub const fn closes_connection(&self) -> bool {
         matches!(
             self,
             Self::Malformed { .. }
+                | Self::TooManyAttempts { .. }
                 | Self::RequestTimeout { .. }
                 | Self::BodyTooLarge { .. }
                 | Self::TargetTooLong { .. }

@@ -8,6 +8,7 @@ use serving::error::RouterError;
 
 use super::access::Line;
 use super::answer::{self, After};
+use super::auth;
 use super::buffer::Buffer;
 use super::call::{Call, Target};
 use super::event_loop::{self, Bell, Instant, Stream, Timer};
@@ -133,6 +134,7 @@ impl Connection {
                 (200, None, self.flush().await.map(|()| after))
             }
             Err(error) => {
+                let error = auth::slowed(&self.thread, self.peer.ip(), error).await;
                 let (code, after) = (error.code(), self.fail(&error, call, b"").await);
                 (error.status(), Some(code), after)
             }

@@ -6,25 +6,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serving::picker::Picker;
 use serving::service::{AuthMode, Kind};
 use serving::snapshot::{Address, Entry, ServiceStats, Snapshot};
 use serving::{traffic, wire};
 
 use super::Clock;
+use super::auth::keys::{Digest, Keys};
 use super::gate::{Gate, ReplicaSet, Shared};
 use super::replica::Replica;
 use crate::config::{Upstream, ms};
-
-/// SHA-256 of a key.
-pub(super) type Digest = [u8; 32];
 
 /// What every thread routes by.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     services: HashMap<Box<str>, Arc<Service>>,
-    /// Digests of every service's keys.
-    digests: HashSet<Digest>,
+    /// Digests of every service's keys, with their latest end if all of them end.
+    digests: HashMap<Digest, Option<Timestamp>>,
     /// Keys of the replicas that are listed.
     pub(super) replicas: HashSet<u64>,
 }
@@ -35,7 +34,7 @@ pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) kind: Kind,
     /// Accepted keys; `None` if everybody may score.
-    pub(super) keys: Option<Vec<Digest>>,
+    pub(super) keys: Option<Keys>,
     /// In the order of their names.
     pub(super) versions: Vec<Arc<Version>>,
     pub(super) split: Option<Split>,
@@ -86,8 +85,15 @@ impl Table {
     }
 
     /// The key of this digest is accepted by some service.
-    pub(super) fn knows(&self, digest: &Digest) -> bool {
-        self.digests.contains(digest)
+    pub(super) fn knows(&self, digest: &Digest, now: impl FnOnce() -> Timestamp) -> bool {
+        self.digests.get(digest).is_some_and(|until| until.is_none_or(|until| now() < until))
+    }
+
+    fn know(&mut self, keys: &Keys) {
+        for (digest, until) in keys.all() {
+            let known = self.digests.entry(digest).or_insert(until);
+            *known = known.zip(until).map(|(one, other)| one.max(other));
+        }
     }
 }
 
@@ -136,7 +142,9 @@ impl Registry {
         let mut table = Table::default();
         for (name, entry) in &snapshot.services {
             let service = self.service(name, entry, keys.remove(name).flatten());
-            table.digests.extend(service.keys.iter().flatten());
+            if let Some(keys) = &service.keys {
+                table.know(keys);
+            }
             table
                 .replicas
                 .extend(service.versions.iter().flat_map(|version| &version.set.replicas).map(|replica| replica.key));
@@ -181,7 +189,7 @@ impl Registry {
         self.services.iter().map(|(name, kept)| (name.clone(), service(kept))).collect()
     }
 
-    fn service(&mut self, name: &str, entry: &Entry, keys: Option<Vec<Digest>>) -> Service {
+    fn service(&mut self, name: &str, entry: &Entry, keys: Option<Keys>) -> Service {
         let sets: Vec<Arc<ReplicaSet>> = entry
             .service
             .versions
@@ -244,7 +252,7 @@ impl Registry {
 }
 
 /// Whether an entry can be served; its keys' digests, `None` if it wants no key.
-pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, String> {
+pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Keys>, String> {
     let service = &entry.service;
     if service.name != name {
         return Err(format!("its document names it {}", service.name));
@@ -272,23 +280,6 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, St
         (AuthMode::None, _) => Ok(None),
         (AuthMode::Token, _) => Err("this router issues no tokens; use the mode `key`".to_owned()),
         (AuthMode::Key, None) => Err("it wants keys, but the snapshot brings none".to_owned()),
-        (AuthMode::Key, Some(keys)) => {
-            let digests: Option<Vec<Digest>> = keys.accepted.iter().map(|digest| unhex(digest)).collect();
-            digests
-                .filter(|digests| !digests.is_empty())
-                .map(Some)
-                .ok_or_else(|| "its key digests are not SHA-256".into())
-        }
+        (AuthMode::Key, Some(keys)) => Keys::read(keys).map(Some),
     }
-}
-
-fn unhex(text: &str) -> Option<Digest> {
-    let mut digest = Digest::default();
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, place) in digest.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(place..place + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }

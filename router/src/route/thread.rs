@@ -11,10 +11,11 @@ use serving::error::RouterError;
 use serving::picker::Picker;
 use serving::service::Kind;
 
+use super::Clock;
 use super::access::AccessLog;
+use super::auth::{Credential, attempts::Attempts};
 use super::pool::Pool;
 use super::table::{Service, Table, Version};
-use super::{Clock, auth::Credential};
 use crate::config::Config;
 
 /// State of one thread. Shared between its tasks, never with another thread but for the table.
@@ -22,6 +23,10 @@ pub(super) struct Thread {
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     table: Arc<ArcSwap<Table>>,
+    /// Failed credentials, of all threads.
+    pub(super) attempts: Arc<Attempts>,
+    /// Answers to failed credentials that are held back.
+    pub(super) delayed: Cell<usize>,
     pub(super) pool: RefCell<Pool>,
     pub(super) log: RefCell<AccessLog>,
     /// By [`Service::index`]: the activation that the picker counts for, and the picker.
@@ -44,7 +49,12 @@ struct Texts {
 }
 
 impl Thread {
-    pub(super) fn new(config: Arc<Config>, clock: Clock, table: Arc<ArcSwap<Table>>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        table: Arc<ArcSwap<Table>>,
+        attempts: Arc<Attempts>,
+    ) -> std::io::Result<Self> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
         Ok(Self {
@@ -52,6 +62,8 @@ impl Thread {
             config,
             clock,
             table,
+            attempts,
+            delayed: Cell::new(0),
             pool: RefCell::default(),
             pickers: RefCell::default(),
             time: RefCell::default(),

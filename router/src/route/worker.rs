@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serving::snapshot::{FromWorker, Snapshot, ToWorker};
 
+use super::auth::attempts::Attempts;
 use super::connection;
 use super::event_loop::{self, Bell, Counted, Either, Instant, Listener, mpsc, race, sleep};
 use super::table::{Registry, Table};
@@ -48,6 +49,7 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
     let config = Arc::new(config);
     let clock = Clock::new();
     let table: Arc<ArcSwap<Table>> = Arc::default();
+    let attempts = Arc::new(Attempts::new(&config.attempts));
     let count = config.effective_threads();
     let loads: Arc<[AtomicUsize]> = (0..count).map(|_| AtomicUsize::new(0)).collect();
     let running = Arc::new(AtomicUsize::new(count));
@@ -58,10 +60,12 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
         let guard = Ended { control, running: Arc::clone(&running) };
         let (config, clock, table, loads) =
             (Arc::clone(&config), clock.clone(), Arc::clone(&table), Arc::clone(&loads));
+        let attempts = Arc::clone(&attempts);
         let (orders, received) = mpsc::unbounded_channel();
         let body = move || {
             let _guard = guard;
-            let thread = Thread::new(config, clock, table).expect("the operating system gives random numbers");
+            let thread =
+                Thread::new(config, clock, table, attempts).expect("the operating system gives random numbers");
             event_loop::run_thread(serve(Rc::new(thread), listener, received, loads, index))
                 .expect("the operating system gives an event queue");
         };

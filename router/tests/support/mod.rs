@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use azureml_fe::config::Config;
 use azureml_fe::route::{self, RouteError};
 use serde_json::{Value, json};
-use serving::service::{KeyDigests, Keys};
+use serving::service::{KeyDigests, Keys, ReplacedKey};
 use serving::snapshot::{Address, Entry, FromWorker, Replica, ServiceStats, Snapshot, ToWorker};
 
 pub use client::Client;
@@ -147,6 +147,8 @@ pub struct TestService {
     pub name: String,
     pub endpoint: bool,
     pub keyed: bool,
+    /// Keys that are accepted for a while.
+    pub replaced: Vec<ReplacedKey>,
     pub versions: Vec<TestVersion>,
 }
 
@@ -168,13 +170,14 @@ impl TestService {
             name: name.into(),
             endpoint: false,
             keyed: true,
+            replaced: vec![],
             versions: vec![TestVersion::new(name, 10_000, replicas)],
         }
     }
 
     /// An endpoint without a key.
     pub fn endpoint(name: &str, versions: Vec<TestVersion>) -> Self {
-        Self { name: name.into(), endpoint: true, keyed: false, versions }
+        Self { name: name.into(), endpoint: true, keyed: false, replaced: vec![], versions }
     }
 
     /// Changes the only version.
@@ -216,7 +219,8 @@ impl TestService {
             "primary": {"key": KEY, "version": 1}, "secondary": {"key": "another-key-that-is-long", "version": 1},
         }))
         .expect("keys");
-        let digests: KeyDigests = keys.digests();
+        let mut digests: KeyDigests = keys.digests();
+        digests.expiring.clone_from(&self.replaced);
         Entry {
             service: serde_json::from_value(document).expect("a service document"),
             keys: self.keyed.then_some(digests),

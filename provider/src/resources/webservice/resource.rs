@@ -149,7 +149,7 @@ impl Resource for WebserviceResource {
         carry_over(&present, &mut wanted);
         check_rules(&wanted)?;
         let steps = match present_keys(&*cluster, &present).await? {
-            Some(keys) => keys::rotate(&keys, &primary, &secondary),
+            Some(keys) => keys::rotate(&keys, &primary, &secondary, keys::Overlap::seconds(0)),
             None => keys::first(&primary, &secondary).map(|keys| vec![keys]),
         };
         let keys = steps.or_diagnostic("Cannot make keys")?;

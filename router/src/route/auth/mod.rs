@@ -5,11 +5,19 @@
 //! honest 404 for a name that it has mistyped. Where no service wants keys there is nothing to hide, and every unknown name
 //! is a 404.
 
+pub(super) mod attempts;
+pub(super) mod keys;
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
 use serving::error::RouterError;
 use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 
-use super::table::{Digest, Service, Table};
+use super::event_loop;
+use super::table::{Service, Table};
+use super::thread::Thread;
+use keys::Digest;
 
 /// A presented credential, as far as it could be read.
 pub(super) enum Credential {
@@ -40,7 +48,7 @@ impl Credential {
     pub(super) fn check(&self, service: &Service) -> Result<(), RouterError> {
         let Some(keys) = &service.keys else { return Ok(()) };
         if let Self::Key(digest) = self
-            && matches(digest, keys)
+            && keys.accept(digest, Timestamp::now)
         {
             return Ok(());
         }
@@ -50,11 +58,10 @@ impl Credential {
     /// The answer for a name that no service has.
     pub(super) fn unknown(&self, table: &Table, name: &str, endpoint: bool) -> RouterError {
         match self {
-            Self::Key(digest) if table.knows(digest) => {}
+            Self::Key(digest) if table.knows(digest, Timestamp::now) => {}
             _ if !table.has_keys() => {}
             Self::Key(digest) => {
-                // The comparisons that a service's two slots would have cost.
-                std::hint::black_box(matches(digest, &[Digest::default(); 2]));
+                keys::pretend(digest);
                 return self.refused(name);
             }
             _ => return self.refused(name),
@@ -63,9 +70,17 @@ impl Credential {
     }
 }
 
-/// The digest is one of these; the time does not depend on which, or on how much of it is equal.
-fn matches(digest: &Digest, accepted: &[Digest]) -> bool {
-    accepted.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(digest)).into()
+/// The answer to a refused request, late if its source has failed too often. One without a credential guesses nothing and
+/// is not counted.
+pub(super) async fn slowed(thread: &Thread, source: IpAddr, error: RouterError) -> RouterError {
+    if !matches!(error, RouterError::CredentialInvalid { .. }) {
+        return error;
+    }
+    let Some(forgiven) = thread.attempts.failed(source, thread.clock.now()) else { return error };
+    if let Some((delay, _held)) = thread.attempts.delay(&thread.delayed) {
+        event_loop::sleep(delay).await;
+    }
+    RouterError::TooManyAttempts { retry_after: u32::try_from(forgiven.as_secs()).unwrap_or(u32::MAX).max(1) }
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
@@ -84,14 +99,5 @@ mod tests {
         assert_eq!(bearer(b"Basic abcdef"), None);
         assert_eq!(bearer(b"Bearer "), None);
         assert_eq!(bearer(b"Bear"), None);
-    }
-
-    #[test]
-    fn only_an_equal_digest_matches() {
-        let keys = [[1; 32], [2; 32]];
-        assert!(matches(&[2; 32], &keys));
-        let mut near = [2; 32];
-        near[31] = 3;
-        assert!(!matches(&near, &keys));
     }
 }
