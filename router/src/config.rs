@@ -1,7 +1,7 @@
 //! The router's configuration: one TOML file, every key optional, unknown keys are errors.
 //!
 //! `router/azureml-fe.toml` in the repository documents each key beside its default; a test keeps the two equal.
-//! Times are whole milliseconds, sizes are bytes.
+//! Times are whole milliseconds (`_ms`), or whole seconds (`_seconds`) where they are what tokens say; sizes are bytes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,10 @@ pub struct Config {
     pub upstream: Upstream,
     /// How failed credentials are slowed.
     pub attempts: Attempts,
+    /// Tokens of services, and who may ask for one.
+    pub tokens: serving::token::Settings,
+    /// How issuers of access tokens are asked for their keys.
+    pub issuers: Issuers,
     /// What is logged.
     pub log: Log,
 }
@@ -108,6 +112,24 @@ pub struct Attempts {
     pub sources: usize,
 }
 
+/// How the issuers of access tokens ([`serving::token::Settings::issuers`]) are asked for their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Issuers {
+    /// Longest wait for a connection.
+    pub connect_ms: u64,
+    /// Longest wait for a whole answer.
+    pub answer_ms: u64,
+    /// Longest answer.
+    pub answer_bytes: u64,
+    /// How often the keys are fetched anew.
+    pub refresh_ms: u64,
+    /// How long keys are used while the issuer does not answer.
+    pub stale_ms: u64,
+    /// Shortest time between two fetches, whatever tokens are presented.
+    pub refetch_ms: u64,
+}
+
 /// What is logged. The files are bounded by the supervisor, which cuts one of more than 16 MiB every 30 seconds and keeps
 /// its last 16 MiB; lines that are written in the moment of the cut are lost, because writers never wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +151,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             upstream: Upstream::default(),
             attempts: Attempts::default(),
+            tokens: serving::token::Settings::default(),
+            issuers: Issuers::default(),
             log: Log::default(),
         }
     }
@@ -174,6 +198,19 @@ impl Default for Attempts {
     }
 }
 
+impl Default for Issuers {
+    fn default() -> Self {
+        Self {
+            connect_ms: 3_000,
+            answer_ms: 5_000,
+            answer_bytes: 1 << 20,
+            refresh_ms: 300_000,
+            stale_ms: 86_400_000,
+            refetch_ms: 10_000,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { access: true, level: "info".to_owned() }
@@ -194,6 +231,9 @@ pub enum ConfigError {
     /// Not TOML, an unknown key, or a value of a wrong type; the text has line and column.
     #[error("the configuration is not valid: {0}")]
     Syntax(#[from] toml::de::Error),
+    /// What is said of tokens cannot be used.
+    #[error("the configuration is not valid: in [tokens], {0}")]
+    Tokens(#[from] serving::token::SettingsError),
     /// A value is out of range.
     #[error("the configuration is not valid: `{key}` is {value}, but must be from {min} to {max}")]
     Range {
@@ -242,7 +282,8 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         const DAY: u64 = 86_400_000;
         let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        let (limits, times, upstream, attempts) = (&self.limits, &self.timeouts, &self.upstream, &self.attempts);
+        let (limits, times, upstream) = (&self.limits, &self.timeouts, &self.upstream);
+        let (attempts, issuers) = (&self.attempts, &self.issuers);
         let rules = [
             ("threads", size(self.threads), 0, 1024),
             ("limits.head_bytes", size(limits.head_bytes), 1024, 1 << 20),
@@ -269,7 +310,14 @@ impl Config {
             ("attempts.delay_ms", attempts.delay_ms, 0, 60_000),
             ("attempts.delayed_per_thread", size(attempts.delayed_per_thread), 0, 1 << 20),
             ("attempts.sources", size(attempts.sources), 2, 1 << 20),
+            ("issuers.connect_ms", issuers.connect_ms, 1, 60_000),
+            ("issuers.answer_ms", issuers.answer_ms, 1, 60_000),
+            ("issuers.answer_bytes", issuers.answer_bytes, 1024, 64 << 20),
+            ("issuers.refresh_ms", issuers.refresh_ms, issuers.refetch_ms, DAY),
+            ("issuers.stale_ms", issuers.stale_ms, issuers.refresh_ms, 30 * DAY),
+            ("issuers.refetch_ms", issuers.refetch_ms, 1, DAY),
         ];
+        self.tokens.check()?;
         match rules.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
             Some((key, value, min, max)) => Err(ConfigError::Range { key, value, min, max }),
             None => Ok(()),

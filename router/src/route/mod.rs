@@ -17,11 +17,13 @@ mod event_loop;
 mod forward;
 mod gate;
 mod ids;
+mod issuers;
 mod pool;
 mod replica;
 mod subscribe;
 mod table;
 mod thread;
+mod token;
 mod upload;
 mod worker;
 

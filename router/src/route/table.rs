@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use serving::picker::Picker;
 use serving::service::{AuthMode, Kind};
 use serving::snapshot::{Address, Entry, ServiceStats, Snapshot};
-use serving::{traffic, wire};
+use serving::{token, traffic, wire};
 
 use super::Clock;
 use super::auth::keys::{Digest, Keys};
+use super::auth::tokens::{Signing, TokenRule};
 use super::gate::{Gate, ReplicaSet, Shared};
 use super::replica::Replica;
 use crate::config::{Upstream, ms};
@@ -24,6 +25,10 @@ pub(super) struct Table {
     services: HashMap<Box<str>, Arc<Service>>,
     /// Digests of every service's keys, with their latest end if all of them end.
     digests: HashMap<Digest, Option<Timestamp>>,
+    /// Some service wants a credential.
+    guarded: bool,
+    /// What tokens are signed and verified with.
+    pub(super) signing: Arc<Signing>,
     /// Keys of the replicas that are listed.
     pub(super) replicas: HashSet<u64>,
 }
@@ -33,13 +38,23 @@ pub(super) struct Table {
 pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) kind: Kind,
-    /// Accepted keys; `None` if everybody may score.
-    pub(super) keys: Option<Keys>,
+    pub(super) access: Access,
     /// In the order of their names.
     pub(super) versions: Vec<Arc<Version>>,
     pub(super) split: Option<Split>,
     /// Place of the service's state in each thread, below the largest number of services that there ever was at once.
     pub(super) index: usize,
+}
+
+/// Who may score a service.
+#[derive(Debug)]
+pub(super) enum Access {
+    /// Everybody.
+    Anyone,
+    /// Who has one of these keys.
+    Keys(Keys),
+    /// Who has a token for it.
+    Tokens(TokenRule),
 }
 
 /// A traffic table in force.
@@ -79,9 +94,9 @@ impl Table {
         self.services.get(name)
     }
 
-    /// Some service has keys.
-    pub(super) fn has_keys(&self) -> bool {
-        !self.digests.is_empty()
+    /// Some service wants a credential.
+    pub(super) fn guarded(&self) -> bool {
+        self.guarded
     }
 
     /// The key of this digest is accepted by some service.
@@ -102,6 +117,8 @@ impl Table {
 pub(super) struct Registry {
     clock: Clock,
     upstream: Upstream,
+    tokens: token::Settings,
+    signing: Arc<Signing>,
     replicas: HashMap<(String, Address), Arc<Replica>>,
     services: BTreeMap<String, Kept>,
     free: Vec<usize>,
@@ -119,10 +136,12 @@ struct Kept {
 }
 
 impl Registry {
-    pub(super) fn new(clock: Clock, upstream: Upstream) -> Self {
+    pub(super) fn new(clock: Clock, upstream: Upstream, tokens: token::Settings) -> Self {
         Self {
             clock,
             upstream,
+            tokens,
+            signing: Arc::default(),
             replicas: HashMap::new(),
             services: BTreeMap::new(),
             free: Vec::new(),
@@ -134,17 +153,23 @@ impl Registry {
 
     /// Builds the table of a snapshot. The state is touched only when all of it is good.
     pub(super) fn build(&mut self, snapshot: &Snapshot) -> Result<Table, TableError> {
-        let mut keys = HashMap::new();
+        let mut accesses = HashMap::new();
         for (name, entry) in &snapshot.services {
             let accepted = check(name, entry).map_err(|reason| TableError { service: name.clone(), reason })?;
-            keys.insert(name, accepted);
+            accesses.insert(name, accepted);
         }
-        let mut table = Table::default();
+        if !self.signing.is_of(&snapshot.signing) {
+            // The same value stays the same object, by which threads know that what they have verified still holds.
+            self.signing = Arc::new(Signing::new(snapshot.signing.clone(), &self.tokens));
+        }
+        let mut table = Table { signing: Arc::clone(&self.signing), ..Table::default() };
         for (name, entry) in &snapshot.services {
-            let service = self.service(name, entry, keys.remove(name).flatten());
-            if let Some(keys) = &service.keys {
+            let Some(access) = accesses.remove(name) else { continue };
+            let service = self.service(name, entry, access);
+            if let Access::Keys(keys) = &service.access {
                 table.know(keys);
             }
+            table.guarded |= !matches!(service.access, Access::Anyone);
             table
                 .replicas
                 .extend(service.versions.iter().flat_map(|version| &version.set.replicas).map(|replica| replica.key));
@@ -189,7 +214,7 @@ impl Registry {
         self.services.iter().map(|(name, kept)| (name.clone(), service(kept))).collect()
     }
 
-    fn service(&mut self, name: &str, entry: &Entry, keys: Option<Keys>) -> Service {
+    fn service(&mut self, name: &str, entry: &Entry, access: Access) -> Service {
         let sets: Vec<Arc<ReplicaSet>> = entry
             .service
             .versions
@@ -238,7 +263,7 @@ impl Registry {
                 versions: Picker::names(served).filter_map(place).collect(),
             }
         });
-        Service { name: name.into(), kind: entry.service.kind, keys, versions, split, index: kept.index }
+        Service { name: name.into(), kind: entry.service.kind, access, versions, split, index: kept.index }
     }
 
     fn replica(&mut self, id: &str, address: &Address) -> Arc<Replica> {
@@ -251,8 +276,8 @@ impl Registry {
     }
 }
 
-/// Whether an entry can be served; its keys' digests, `None` if it wants no key.
-pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Keys>, String> {
+/// Whether an entry can be served, and to whom.
+pub(super) fn check(name: &str, entry: &Entry) -> Result<Access, String> {
     let service = &entry.service;
     if service.name != name {
         return Err(format!("its document names it {}", service.name));
@@ -277,9 +302,9 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Keys>, String> {
         }
     }
     match (service.auth.mode, &entry.keys) {
-        (AuthMode::None, _) => Ok(None),
-        (AuthMode::Token, _) => Err("this router issues no tokens; use the mode `key`".to_owned()),
+        (AuthMode::None, _) => Ok(Access::Anyone),
+        (AuthMode::Token, _) => Ok(Access::Tokens(TokenRule::of(service))),
         (AuthMode::Key, None) => Err("it wants keys, but the snapshot brings none".to_owned()),
-        (AuthMode::Key, Some(keys)) => Keys::read(keys).map(Some),
+        (AuthMode::Key, Some(keys)) => Keys::read(keys).map(Access::Keys),
     }
 }

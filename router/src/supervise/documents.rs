@@ -169,15 +169,16 @@ fn digests(root: &Path, service: &str, generation: u64) -> Result<KeyDigests, St
     Ok(digests)
 }
 
-fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+/// Reads a file, and one byte more than the limit if it is longer.
+pub(super) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more, so that a file above the limit is seen to be one.
     File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Replaces a file by these bytes, durably.
-fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file by these bytes, durably, readable only by its owner.
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("json.tmp");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;

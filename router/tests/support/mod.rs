@@ -79,7 +79,11 @@ impl Router {
     pub fn offer(&mut self, services: &[&TestService]) -> u64 {
         self.sequence += 1;
         let services = services.iter().map(|service| (service.name.clone(), service.entry())).collect();
-        self.send(&ToWorker::Snapshot(Box::new(Snapshot { sequence: self.sequence, services })));
+        self.send(&ToWorker::Snapshot(Box::new(Snapshot {
+            sequence: self.sequence,
+            services,
+            signing: self.signing.clone(),
+        })));
         self.sequence
     }
 

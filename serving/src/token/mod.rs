@@ -25,12 +25,15 @@ pub use own::{IssueError, Order, Verified, Verifier, issue};
 #[cfg(feature = "token")]
 pub use rotation::RANDOM_BYTES;
 #[cfg(feature = "token")]
-pub use settings::{Issuer, Settings, SettingsError};
+pub use settings::{Issuer, Settings, SettingsError, reachable};
 
 use crate::service::Kind;
 
 /// Longest token that is looked at, in bytes. Access tokens with many groups have a few thousand.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Where the router publishes the public keys of its tokens.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// The `type` of every token.
 pub const TOKEN_TYPE: &str = "Bearer";

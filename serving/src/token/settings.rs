@@ -148,7 +148,7 @@ impl Issuer {
 }
 
 /// Whether keys may be fetched from this URL: over TLS, or from this machine.
-pub(crate) fn reachable(text: &str) -> Result<Url, String> {
+pub fn reachable(text: &str) -> Result<Url, String> {
     let wrong = |why: &str| format!("is `{text}`, but must be an https URL{why}");
     if text.len() > MAX_TEXT {
         return Err(format!("must have at most {MAX_TEXT} characters"));
