@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program includes it as a module and uses a part of it")]
 
 pub mod client;
+pub mod issuer;
 pub mod replica;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use azureml_fe::route::{self, RouteError};
 use serde_json::{Value, json};
 use serving::service::{KeyDigests, Keys, ReplacedKey};
 use serving::snapshot::{Address, Entry, FromWorker, Replica, ServiceStats, Snapshot, ToWorker};
+use serving::token::SigningKeys;
 
 pub use client::Client;
 pub use replica::TestReplica;
@@ -34,27 +36,33 @@ pub struct Router {
     control: Option<BufReader<UnixStream>>,
     thread: Option<JoinHandle<Result<(), RouteError>>>,
     sequence: u64,
+    signing: SigningKeys,
 }
 
 impl Router {
     /// Starts a worker with these services.
     pub fn start(config: Config, services: &[&TestService]) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config, services)
+        Self::signing(config, services, SigningKeys::default())
+    }
+
+    /// Starts a worker that signs tokens with these keys.
+    pub fn signing(config: Config, services: &[&TestService], signing: SigningKeys) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config, services, signing)
     }
 
     /// Starts another worker on the same socket.
     pub fn successor(&self, config: Config, services: &[&TestService]) -> Self {
-        Self::on(self.listener.try_clone().expect("a descriptor"), config, services)
+        Self::on(self.listener.try_clone().expect("a descriptor"), config, services, self.signing.clone())
     }
 
-    fn on(listener: TcpListener, config: Config, services: &[&TestService]) -> Self {
+    fn on(listener: TcpListener, config: Config, services: &[&TestService], signing: SigningKeys) -> Self {
         let address = listener.local_addr().expect("an address");
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let shared = listener.try_clone().expect("a descriptor");
         let thread = std::thread::spawn(move || route::run(config, shared, theirs));
         let mut router =
-            Self { address, listener, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0 };
+            Self { address, listener, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0, signing };
         router.apply(services);
         router
     }
@@ -64,6 +72,12 @@ impl Router {
         let mut config = Config { threads: 2, ..Config::default() };
         config.log.access = false;
         config
+    }
+
+    /// Puts other signing keys in force.
+    pub fn rotate(&mut self, services: &[&TestService], signing: SigningKeys) {
+        self.signing = signing;
+        self.apply(services);
     }
 
     /// Puts other services in force, and waits for the confirmation.
@@ -151,6 +165,7 @@ pub struct TestService {
     pub name: String,
     pub endpoint: bool,
     pub keyed: bool,
+    pub tokens: bool,
     /// Keys that are accepted for a while.
     pub replaced: Vec<ReplacedKey>,
     pub versions: Vec<TestVersion>,
@@ -174,6 +189,7 @@ impl TestService {
             name: name.into(),
             endpoint: false,
             keyed: true,
+            tokens: false,
             replaced: vec![],
             versions: vec![TestVersion::new(name, 10_000, replicas)],
         }
@@ -181,7 +197,7 @@ impl TestService {
 
     /// An endpoint without a key.
     pub fn endpoint(name: &str, versions: Vec<TestVersion>) -> Self {
-        Self { name: name.into(), endpoint: true, keyed: false, replaced: vec![], versions }
+        Self { name: name.into(), endpoint: true, keyed: false, tokens: false, replaced: vec![], versions }
     }
 
     /// Changes the only version.
@@ -192,6 +208,12 @@ impl TestService {
 
     pub fn anonymous(mut self) -> Self {
         self.keyed = false;
+        self
+    }
+
+    /// Wants tokens instead of a key.
+    pub fn tokens(mut self) -> Self {
+        (self.keyed, self.tokens) = (false, true);
         self
     }
 
@@ -211,7 +233,11 @@ impl TestService {
             "kind": if self.endpoint { "endpoint" } else { "webservice" },
             "workspace": "file:///workspace", "owner": "test", "committed": true,
             "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
-            "auth": if self.keyed { json!({"mode": "key", "keys": 1}) } else { json!({"mode": "none"}) },
+            "auth": match (self.keyed, self.tokens) {
+                (true, _) => json!({"mode": "key", "keys": 1}),
+                (false, true) => json!({"mode": "token"}),
+                (false, false) => json!({"mode": "none"}),
+            },
             "versions": versions,
             "served": default.map(|default| json!({"default": default, "shares": shares, "slots": ""})),
         });
