@@ -4,6 +4,7 @@ use serving::name::Noun;
 use tfplugin::schema::{check, check_string};
 use tfplugin::{Attribute, Schema, Type, Value};
 
+use crate::cluster::EndpointId;
 use crate::workspace::{ComputeId, WorkspaceId};
 
 /// `id`.
@@ -48,6 +49,16 @@ pub fn workspace_id() -> Attribute {
 pub fn compute_id(description: &str) -> Attribute {
     Attribute::string(description).required().requires_replace_if("it becomes another compute", |change| {
         let id = |value: &Value| value.as_str().and_then(|text| text.parse::<ComputeId>().ok());
+        let (prior, planned) = (id(change.prior), id(change.planned));
+        prior.is_none() || prior != planned
+    })
+}
+
+/// `endpoint_id` of something that belongs to an endpoint.
+#[must_use]
+pub fn endpoint_id(description: &str) -> Attribute {
+    Attribute::string(description).required().requires_replace_if("it becomes another endpoint", |change| {
+        let id = |value: &Value| value.as_str().and_then(|text| text.parse::<EndpointId>().ok());
         let (prior, planned) = (id(change.prior), id(change.planned));
         prior.is_none() || prior != planned
     })

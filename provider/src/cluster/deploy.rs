@@ -37,7 +37,7 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    fn with(left: Option<Service>, reason: impl Into<Stopped>) -> Self {
+    pub(super) fn with(left: Option<Service>, reason: impl Into<Stopped>) -> Self {
         Self { reason: reason.into(), left: left.map(Box::new), rolled_back: false }
     }
 }

@@ -20,7 +20,7 @@ use crate::workspace::Catalogue;
 
 pub use error::ChangeError;
 pub use traffic::assign;
-pub use version::{Unfinished, VersionChange, create_version, remove_version, update_version};
+pub use version::{VersionChange, create_version, remove_version, update_version};
 
 /// How long a writer waits for others to make its change possible.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ async fn modify(
 }
 
 /// The document of an endpoint that must exist.
-async fn find(cluster: &dyn Cluster, name: &str) -> Result<Service, ChangeError> {
+pub async fn find(cluster: &dyn Cluster, name: &str) -> Result<Service, ChangeError> {
     let found = cluster.service(name).await?.filter(|service| service.kind == Kind::Endpoint);
     found.ok_or_else(|| ChangeError::Gone(name.to_owned()))
 }
@@ -89,38 +89,37 @@ fn drop_what_is_over(service: &mut Service) {
     }
 }
 
-/// Tries again while only the change of somebody else is missing, for the grace.
-async fn patiently<T>(
-    limits: &Limits,
-    mut attempt: impl AsyncFnMut() -> Result<T, ChangeError>,
-) -> Result<T, ChangeError> {
-    let end = limits.deadline.min(Instant::now() + GRACE);
-    loop {
-        match attempt().await {
-            Err(error) if error.may_pass() && Instant::now() < end && !limits.cancel.is_cancelled() => {
-                tokio::time::sleep(GRACE_POLL).await;
-            }
-            outcome => return outcome,
+/// The grace for the changes of others.
+struct Patience<'a> {
+    end: Instant,
+    limits: &'a Limits,
+}
+
+impl<'a> Patience<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self { end: limits.deadline.min(Instant::now() + GRACE), limits }
+    }
+
+    /// Waits a moment if somebody else's change may resolve the error before the grace is over; else it is the end.
+    async fn wait(&self, error: ChangeError) -> Result<(), ChangeError> {
+        if !error.may_pass() || Instant::now() >= self.end || self.limits.cancel.is_cancelled() {
+            return Err(error);
         }
+        tokio::time::sleep(GRACE_POLL).await;
+        Ok(())
     }
 }
 
 /// Waits until what was declared is what is served: for siblings to resolve a conflict, for the grace, and then for the
 /// routers.
-async fn until_served(cluster: &dyn Cluster, written: Service, limits: &Limits) -> Result<Service, Stopped> {
-    let name = written.name.clone();
-    let mut known = Some(written);
-    let settled = patiently(limits, async || {
-        let service = match known.take() {
-            Some(written) => written,
-            None => find(cluster, &name).await?,
-        };
-        service.clone().settle().map_err(|conflicts| ChangeError::Conflicts { endpoint: name.clone(), conflicts })?;
-        Ok(service)
-    })
-    .await?;
-    wait::until(cluster, &name, settled.generation, Goal::Served, limits).await?;
-    Ok(settled)
+async fn until_served(cluster: &dyn Cluster, mut service: Service, limits: &Limits) -> Result<Service, Stopped> {
+    let patience = Patience::new(limits);
+    while let Err(conflicts) = service.clone().settle() {
+        patience.wait(ChangeError::Conflicts { endpoint: service.name.clone(), conflicts }).await?;
+        service = find(cluster, &service.name).await?;
+    }
+    wait::until(cluster, &service.name, service.generation, Goal::Served, limits).await?;
+    Ok(service)
 }
 
 /// Changes what belongs to the endpoint itself, then puts keys in force one after the other.

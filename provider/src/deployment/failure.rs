@@ -6,7 +6,9 @@ use serving::admin::{Failure, FailureReason};
 use tfplugin::Diagnostic;
 
 use crate::cluster::deploy::Unfinished;
+use crate::cluster::endpoint::ChangeError;
 use crate::cluster::wait::Stopped;
+use crate::diagnostics::Blame as _;
 
 /// Lines of the log that are shown; the rest is in the log.
 const LOG_LINES: usize = 20;
@@ -27,6 +29,8 @@ pub enum Doing {
 pub fn unfinished(what: &str, doing: Doing, unfinished: &Unfinished) -> Diagnostic {
     let mut diagnostic = stopped(what, doing, &unfinished.reason);
     let aftermath = match (doing, &unfinished.reason, &unfinished.left) {
+        (_, Stopped::Endpoint(ChangeError::Conflicts { .. }), _) => "The version runs, and its declaration stands.",
+        (_, Stopped::Endpoint(_), None) => "Nothing was changed.",
         (Doing::Create, _, None) => "Nothing of it is left but its logs.",
         (Doing::Create, _, Some(_)) => "Its beginning is in the state; terraform apply makes it anew.",
         (Doing::Update, ..) if unfinished.rolled_back => {
@@ -71,7 +75,16 @@ pub fn stopped(what: &str, doing: Doing, reason: &Stopped) -> Diagnostic {
             format!("{}.", capitalised(&reason.to_string()))
         }
     };
-    Diagnostic::error(summary, detail)
+    let diagnostic = Diagnostic::error(summary, detail);
+    let attribute = match reason {
+        Stopped::Endpoint(error) => error.attribute(),
+        Stopped::Cluster(error) => error.attribute(),
+        _ => None,
+    };
+    match attribute {
+        Some(attribute) => diagnostic.at_attribute(attribute),
+        None => diagnostic,
+    }
 }
 
 /// Reason, traceback, exit code and the end of the log, and what to do about it.

@@ -3,7 +3,7 @@
 use serving::service::Service;
 use serving::traffic::Assignment;
 
-use super::{ChangeError, modify, patiently};
+use super::{ChangeError, Patience, modify};
 use crate::cluster::wait::{self, Goal, Limits, Stopped};
 use crate::cluster::{Cluster, deploy};
 use crate::workspace::Catalogue;
@@ -20,8 +20,9 @@ pub async fn assign(
     limits: &Limits,
 ) -> Result<Service, Stopped> {
     let mut gone = Vec::new();
-    let service = patiently(limits, async || {
-        modify(cluster, catalogue, endpoint, |service| {
+    let patience = Patience::new(limits);
+    let service = loop {
+        let written = modify(cluster, catalogue, endpoint, |service| {
             check_names(service, assignment)?;
             service.assignment = assignment.cloned();
             gone = unrouted(service);
@@ -30,10 +31,12 @@ pub async fn assign(
                 (Err(conflicts), Some(_)) => Err(ChangeError::Conflicts { endpoint: endpoint.to_owned(), conflicts }),
                 _ => Ok(()),
             }
-        })
-        .await
-    })
-    .await?;
+        });
+        match written.await {
+            Ok(service) => break service,
+            Err(error) => patience.wait(error).await?,
+        }
+    };
     wait::until(cluster, endpoint, service.generation, Goal::Served, limits).await?;
     if !gone.is_empty() {
         wait::until_gone(cluster, endpoint, Some(&gone), limits).await?;

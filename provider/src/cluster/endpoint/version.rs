@@ -6,8 +6,8 @@ use serving::service::{Service, Version};
 use serving::traffic::{Declaration, MAX_VERSIONS};
 use tokio_util::sync::CancellationToken;
 
-use super::{ChangeError, modify, patiently, until_served};
-use crate::cluster::deploy::{self, ROLL_BACK_TIME, bound_progress};
+use super::{ChangeError, Patience, modify, until_served};
+use crate::cluster::deploy::{self, ROLL_BACK_TIME, Unfinished, bound_progress};
 use crate::cluster::wait::{self, Goal, Limits, Stopped};
 use crate::cluster::{Cluster, Error};
 use crate::workspace::Catalogue;
@@ -29,25 +29,6 @@ pub struct VersionChange<'a> {
     pub declares_traffic: bool,
     /// Where code and models come from.
     pub catalogue: &'a Catalogue,
-}
-
-/// An operation that did not reach its end.
-#[derive(Debug, thiserror::Error)]
-#[error("{reason}")]
-pub struct Unfinished {
-    /// Why.
-    #[source]
-    pub reason: Stopped,
-    /// The document if the version is in it.
-    pub left: Option<Box<Service>>,
-    /// Whether what was committed before serves again.
-    pub rolled_back: bool,
-}
-
-impl Unfinished {
-    fn with(left: Option<Service>, reason: impl Into<Stopped>) -> Self {
-        Self { reason: reason.into(), left: left.map(Box::new), rolled_back: false }
-    }
 }
 
 impl VersionChange<'_> {
@@ -128,26 +109,25 @@ impl VersionChange<'_> {
 
     /// Writes the version with new replicas and waits until they are ready; on failure what was there before is put back.
     async fn roll(&self, cluster: &dyn Cluster, is_create: bool, limits: &Limits) -> Result<(), Unfinished> {
-        let written = patiently(limits, async || {
-            self.modify(cluster, |service| {
-                self.admit(service)?;
-                let present = service.versions.get(self.name);
-                let taken = present.is_some_and(|version| version.committed && version.retiring_until.is_none());
-                if is_create && taken {
-                    return Err(ChangeError::Exists {
-                        endpoint: self.endpoint.to_owned(),
-                        version: self.name.to_owned(),
-                    });
-                }
-                let next = service.versions.values().map(|version| version.sequence).max().unwrap_or(0) + 1;
-                let version = self.rolling(present, next, limits);
-                service.versions.insert(self.name.to_owned(), version);
-                Ok(())
-            })
-            .await
-        })
-        .await
-        .map_err(|error| Unfinished::with(None, error))?;
+        let begin = |service: &mut Service| {
+            self.admit(service)?;
+            let present = service.versions.get(self.name);
+            let taken = present.is_some_and(|version| version.committed && version.retiring_until.is_none());
+            if is_create && taken {
+                return Err(ChangeError::Exists { endpoint: self.endpoint.to_owned(), version: self.name.to_owned() });
+            }
+            let next = service.versions.values().map(|version| version.sequence).max().unwrap_or(0) + 1;
+            let version = self.rolling(present, next, limits);
+            service.versions.insert(self.name.to_owned(), version);
+            Ok(())
+        };
+        let patience = Patience::new(limits);
+        let written = loop {
+            match self.modify(cluster, begin).await {
+                Ok(written) => break written,
+                Err(error) => patience.wait(error).await.map_err(|error| Unfinished::with(None, error))?,
+            }
+        };
         let goal = Goal::VersionSettled(self.name);
         match wait::until(cluster, self.endpoint, written.generation, goal, limits).await {
             Ok(_) => Ok(()),
@@ -218,12 +198,14 @@ pub async fn update_version(
 ) -> Result<Service, Unfinished> {
     let nothing = |reason: Stopped| Unfinished::with(None, reason);
     change.prepare(cluster).await.map_err(|error| nothing(error.into()))?;
-    let admitted = patiently(limits, async || {
-        let service = super::find(cluster, change.endpoint).await?;
-        change.admit(&service)?;
-        Ok(service)
-    });
-    let service = admitted.await.map_err(|error| nothing(error.into()))?;
+    let patience = Patience::new(limits);
+    let service = loop {
+        let service = super::find(cluster, change.endpoint).await.map_err(|error| nothing(error.into()))?;
+        match change.admit(&service) {
+            Ok(()) => break service,
+            Err(error) => patience.wait(error).await.map_err(|error| nothing(error.into()))?,
+        }
+    };
     let replicas = |version: &Version| (version.template.revision(), version.scale.clone());
     let same = service.versions.get(change.name).is_some_and(|present| {
         present.committed && present.former.is_none() && replicas(present) == replicas(&change.wanted)
