@@ -129,10 +129,6 @@ impl Access {
         )
     }
 
-    fn overlap(&self) -> keys::Overlap {
-        keys::Overlap::seconds(self.key_overlap.clone().unwrap_or(0).try_into().unwrap_or(0))
-    }
-
     /// The first keys of a service.
     pub fn first_keys(&self, config: &Self) -> Result<Keys, Diagnostics> {
         let (primary, secondary) = self.wanted(config);
@@ -145,7 +141,8 @@ impl Access {
     pub fn key_steps(&self, config: &Self, present: Option<&Keys>) -> Result<Vec<Keys>, Diagnostics> {
         let Some(present) = present else { return Ok(vec![self.first_keys(config)?]) };
         let (primary, secondary) = self.wanted(config);
-        let steps = keys::rotate(present, &primary, &secondary, self.overlap()).or_diagnostic("Cannot make keys")?;
+        let steps = keys::rotate(present, &primary, &secondary, keys::Overlap::seconds(self.overlap()))
+            .or_diagnostic("Cannot make keys")?;
         steps.iter().try_for_each(different)?;
         Ok(steps)
     }

@@ -76,13 +76,13 @@ pub struct Overlap {
     /// Time of the replacement.
     pub now: Timestamp,
     /// Seconds from then.
-    pub seconds: u32,
+    pub seconds: u64,
 }
 
 impl Overlap {
     /// This many seconds from now.
     #[must_use]
-    pub fn seconds(seconds: u32) -> Self {
+    pub fn seconds(seconds: u64) -> Self {
         Self { now: Timestamp::now(), seconds }
     }
 
@@ -91,7 +91,10 @@ impl Overlap {
             return;
         }
         // The time only overflows in the year 9999.
-        let until = self.now.saturating_add(SignedDuration::from_secs(self.seconds.into())).unwrap_or(Timestamp::MAX);
+        let until = self
+            .now
+            .checked_add(SignedDuration::from_secs(self.seconds.try_into().unwrap_or(i64::MAX)))
+            .unwrap_or(Timestamp::MAX);
         all.push(ReplacedKey { digest: slot.digest(), until: until.to_string() });
         all.sort_by_key(|replaced| std::cmp::Reverse(replaced.until.parse::<Timestamp>().ok()));
         all.truncate(MAX_REPLACED);

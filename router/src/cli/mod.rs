@@ -9,6 +9,7 @@ mod gc;
 mod logs;
 mod service;
 mod table;
+mod token;
 
 use std::io;
 use std::net::TcpListener;

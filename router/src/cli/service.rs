@@ -14,7 +14,7 @@ use serving::snapshot::{ServiceStats, VersionStats};
 use serving::traffic::BasisPoints;
 
 use super::table::Table;
-use super::{Compute, Failure, logs};
+use super::{Compute, Failure, logs, token};
 use crate::admin::client::{self, ClientError};
 use crate::config::Config;
 
@@ -49,6 +49,19 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print a token of a service whose callers authenticate by tokens. Only the owner of the compute can.
+    Token {
+        #[command(flatten)]
+        compute: Compute,
+        /// Name of the service.
+        name: String,
+        /// Seconds that it is valid, within the bounds of `azureml-fe.toml`.
+        #[arg(long, value_name = "SECONDS")]
+        lifetime: Option<u64>,
+        /// Print JSON: `accessToken`, `tokenType`, `expiryOn`, `refreshAfter`.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the logs of a service's replicas, each line after the replica's id.
     Logs(logs::Args),
 }
@@ -67,6 +80,10 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
         Command::Keys { compute, name, json } => {
             compute.enter()?;
             keys(&name, json)
+        }
+        Command::Token { compute, name, lifetime, json } => {
+            compute.enter()?;
+            token::run(&document(&name)?, lifetime, json)
         }
         Command::Logs(args) => {
             args.compute.enter()?;
