@@ -269,7 +269,13 @@ impl Caller {
 
     /// Status and body of one request, and whether the connection stays open.
     pub(crate) fn score(&mut self, service: &str) -> std::io::Result<(u16, String, bool)> {
-        let head = format!("POST /api/v1/service/{service}/score HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}");
+        self.score_with(service, "")
+    }
+
+    /// The same, with further header lines, each with its line end.
+    pub(crate) fn score_with(&mut self, service: &str, fields: &str) -> std::io::Result<(u16, String, bool)> {
+        let fields = format!("host: x\r\ncontent-length: 2\r\n{fields}");
+        let head = format!("POST /api/v1/service/{service}/score HTTP/1.1\r\n{fields}\r\n{{}}");
         self.stream.get_mut().write_all(head.as_bytes())?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;

@@ -4,4 +4,5 @@ mod commands;
 mod harness;
 mod lifecycle;
 mod rollouts;
+mod tokens;
 mod upgrade;
