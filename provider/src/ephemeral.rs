@@ -3,9 +3,9 @@
 //! Opening reads files and changes nothing, and needs no running router, because Terraform opens ephemeral resources also
 //! when it only plans.
 
+pub mod keys;
+pub mod logs;
 pub mod token;
-pub mod webservice_keys;
-pub mod webservice_logs;
 
 use tfplugin::AnyEphemeralResource;
 
@@ -15,9 +15,11 @@ use crate::provider::Settings;
 #[must_use]
 pub fn all() -> Vec<Box<dyn AnyEphemeralResource<Settings>>> {
     vec![
-        Box::new(token::Token::<token::Endpoint>::default()),
-        Box::new(token::Token::<token::Webservice>::default()),
-        Box::new(webservice_keys::WebserviceKeys),
-        Box::new(webservice_logs::WebserviceLogs),
+        Box::new(keys::WebserviceKeys),
+        Box::new(keys::EndpointKeys),
+        Box::new(logs::WebserviceLogs),
+        Box::new(logs::EndpointLogs),
+        Box::new(token::WebserviceToken),
+        Box::new(token::EndpointToken),
     ]
 }
