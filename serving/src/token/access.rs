@@ -119,11 +119,10 @@ impl<'t> Presented<'t> {
         if claims.iss != self.issuer {
             return Err(Invalid::Issuer);
         }
-        // So written, what is not a number is refused.
-        if !(now - skew < claims.exp) {
+        if now - skew >= claims.exp {
             return Err(Invalid::Expired);
         }
-        if !claims.nbf.is_none_or(|from| now + skew >= from) {
+        if claims.nbf.is_some_and(|from| now + skew < from) {
             return Err(Invalid::NotYet);
         }
         Ok(claims)
