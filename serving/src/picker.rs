@@ -64,10 +64,13 @@ impl Picker {
     /// default, and while that has none either, to the ready versions in proportion to their shares (evenly if none of
     /// them has one). So a version that is ready gets exactly what it would get otherwise, plus that.
     pub fn pick_ready(&mut self, mut ready: impl FnMut(usize) -> bool) -> Option<usize> {
-        let choice = self.shares.next();
-        if ready(choice) {
-            return Some(choice);
-        }
+        let choice = self.pick();
+        if ready(choice) { Some(choice) } else { self.divert(ready) }
+    }
+
+    /// Where a request goes whose version is not ready: to the default, and while that is not ready either, to the ready
+    /// versions in proportion to their shares; none if there is none. The second half of [`Picker::pick_ready`].
+    pub fn divert(&mut self, mut ready: impl FnMut(usize) -> bool) -> Option<usize> {
         if ready(self.default) {
             return Some(self.default);
         }

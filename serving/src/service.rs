@@ -162,11 +162,16 @@ const fn is_committed(committed: &bool) -> bool {
 }
 
 impl Version {
+    /// When the version's time to retire is over, if it is retiring.
+    #[must_use]
+    pub fn retires_at(&self) -> Option<jiff::Timestamp> {
+        self.retiring_until.as_deref()?.parse().ok()
+    }
+
     /// The version's time to retire is over: nothing of it serves any more.
     #[must_use]
     pub fn retired(&self, now: jiff::Timestamp) -> bool {
-        let until = self.retiring_until.as_deref().map(str::parse::<jiff::Timestamp>);
-        until.is_some_and(|until| until.is_ok_and(|until| until <= now))
+        self.retires_at().is_some_and(|until| until <= now)
     }
 }
 

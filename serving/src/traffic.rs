@@ -356,6 +356,20 @@ impl Service {
         }
     }
 
+    /// Takes the versions out whose time to [retire](Version::retired) is over, and their shares out of the served table.
+    /// True if there were any.
+    pub fn drop_retired(&mut self, now: jiff::Timestamp) -> bool {
+        let before = self.versions.len();
+        self.versions.retain(|_, version| !version.retired(now));
+        if self.versions.len() == before {
+            return false;
+        }
+        // Of what is left, what is declared decides on the default alone; versions of the table keep their shares.
+        let left = self.versions.iter().map(|(name, version)| (name.clone(), version.into())).collect();
+        self.served = self.served.take().and_then(|table| table.retain(&left));
+        true
+    }
+
     /// A version may declare nothing of what the assignment declares.
     fn beside_assignment(&self, declared: &BTreeMap<String, Declared>) -> Result<(), Conflicts> {
         let declares = |(_, version): &(&String, &Version)| {

@@ -6,13 +6,14 @@
 //! slot is free. While somebody waits, newcomers join the queue, and slots go to the oldest.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use serving::snapshot::VersionStats;
 
 use super::event_loop::oneshot;
+use super::latency::Latencies;
 use super::replica::Replica;
 use crate::config::Upstream;
 
@@ -49,6 +50,11 @@ impl ReplicaSet {
         }
     }
 
+    /// A request may go there: some replica is well, or its pause after a failure is over, so that one request probes it.
+    pub(super) fn ready(&self, clock: &super::Clock) -> bool {
+        !self.down() || self.next_probe().is_some_and(|at| at <= clock.now())
+    }
+
     /// No replica can be reached, as far as is known.
     pub(super) fn down(&self) -> bool {
         self.replicas.iter().all(|replica| replica.retry_at().is_some())
@@ -67,6 +73,27 @@ pub(super) struct Shared {
     pub(super) queued: AtomicUsize,
     /// Counts the requests that ever waited: the age of each.
     arrivals: AtomicU64,
+    /// The gates of all versions.
+    gates: Mutex<Vec<Weak<Gate>>>,
+}
+
+impl Shared {
+    /// From now on the service has these versions.
+    pub(super) fn set_gates(&self, gates: Vec<Weak<Gate>>) {
+        *self.gates.lock().unwrap_or_else(PoisonError::into_inner) = gates;
+        self.look_again();
+    }
+
+    /// Some version may have become ready: requests that wait for one that is not look again where they can go.
+    fn look_again(&self) {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gates: Vec<Arc<Gate>> = gates.iter().filter_map(Weak::upgrade).collect();
+        if gates.len() > 1 && gates.iter().any(|gate| !gate.set().down()) {
+            for gate in gates.iter().filter(|gate| gate.awaited() && gate.set().down()) {
+                gate.recall();
+            }
+        }
+    }
 }
 
 /// Counters of one version.
@@ -76,27 +103,35 @@ pub(super) struct Counters {
     errors: AtomicU64,
     in_flight: AtomicU64,
     latency_us: AtomicU64,
+    latencies: Latencies,
+    diverted: AtomicU64,
+    /// The version's requests go elsewhere, and that was logged.
+    pub(super) diverting: AtomicBool,
 }
 
 impl Counters {
     /// Counts an answered request.
     pub(super) fn answered(&self, status: u16, latency_us: u64) {
-        use std::sync::atomic::Ordering::Relaxed;
-
         self.requests.fetch_add(1, Relaxed);
         self.latency_us.fetch_add(latency_us, Relaxed);
+        self.latencies.add(latency_us);
         if status >= 500 {
             self.errors.fetch_add(1, Relaxed);
         }
     }
 
     /// As the supervisor gets them.
-    pub(super) fn read(&self) -> VersionStats {
+    pub(super) fn read(&self, diverting: bool) -> VersionStats {
+        let [latency_us_p50, latency_us_p99] = self.latencies.percentiles([50, 99]);
         VersionStats {
             requests: self.requests.load(SeqCst),
             errors: self.errors.load(SeqCst),
             in_flight: self.in_flight.load(SeqCst),
             latency_us_total: self.latency_us.load(SeqCst),
+            latency_us_p50,
+            latency_us_p99,
+            diverted: self.diverted.load(SeqCst),
+            diverting,
         }
     }
 }
@@ -243,11 +278,38 @@ impl Gate {
         self.serve(queue);
     }
 
+    /// A request of the version goes to another one. Says so in the log, once.
+    #[cold]
+    pub(super) fn diverted(&self, service: &str, version: &str) {
+        self.counters.diverted.fetch_add(1, Relaxed);
+        if !self.counters.diverting.swap(true, Relaxed) {
+            tracing::warn!(
+                service,
+                version,
+                "the version has no ready replica; its share of the traffic goes to the other versions, to the default first"
+            );
+        }
+    }
+
+    /// The version takes its own requests. Says so in the log, once.
+    #[cold]
+    pub(super) fn serves_again(&self, service: &str, version: &str) {
+        if self.counters.diverting.swap(false, Relaxed) {
+            let diverted = self.counters.diverted.load(Relaxed);
+            tracing::warn!(service, version, diverted, "the version is ready again and gets its share of the traffic");
+        }
+    }
+
     /// The version is gone: those who wait look at the table again.
     pub(super) fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
+        self.lock().closed = true;
         self.set.store(Arc::default());
+        self.recall();
+    }
+
+    /// Those who wait look again where they can go; who has no other place comes back to its own.
+    fn recall(&self) {
+        let mut queue = self.lock();
         let waiters = std::mem::take(&mut queue.waiters);
         self.waiting.store(0, SeqCst);
         drop(queue);
@@ -307,12 +369,16 @@ impl Slot {
     pub(super) fn succeeded(&self) {
         if self.replica.succeeded() {
             self.gate.pump();
+            self.gate.service.look_again();
         }
     }
 
     /// The replica failed: leave it alone for a while.
     pub(super) fn failed(&self) {
         self.replica.failed(self.gate.clock.now(), &self.gate.upstream);
+        if self.gate.awaited() && self.gate.set().down() {
+            self.gate.recall();
+        }
     }
 }
 
@@ -404,7 +470,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(gate.counters.read().in_flight, 0);
+        assert_eq!(gate.counters.read(false).in_flight, 0);
         assert_eq!(gate.service.queued.load(SeqCst), 0);
     }
 
