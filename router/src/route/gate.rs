@@ -6,14 +6,13 @@
 //! slot is free. While somebody waits, newcomers join the queue, and slots go to the oldest.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
-use serving::snapshot::VersionStats;
 
+use super::counters::Counters;
 use super::event_loop::oneshot;
-use super::latency::Latencies;
 use super::replica::Replica;
 use crate::config::Upstream;
 
@@ -92,46 +91,6 @@ impl Shared {
             for gate in gates.iter().filter(|gate| gate.awaited() && gate.set().down()) {
                 gate.recall();
             }
-        }
-    }
-}
-
-/// Counters of one version.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    requests: AtomicU64,
-    errors: AtomicU64,
-    in_flight: AtomicU64,
-    latency_us: AtomicU64,
-    latencies: Latencies,
-    diverted: AtomicU64,
-    /// The version's requests go elsewhere, and that was logged.
-    pub(super) diverting: AtomicBool,
-}
-
-impl Counters {
-    /// Counts an answered request.
-    pub(super) fn answered(&self, status: u16, latency_us: u64) {
-        self.requests.fetch_add(1, Relaxed);
-        self.latency_us.fetch_add(latency_us, Relaxed);
-        self.latencies.add(latency_us);
-        if status >= 500 {
-            self.errors.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// As the supervisor gets them.
-    pub(super) fn read(&self, diverting: bool) -> VersionStats {
-        let [latency_us_p50, latency_us_p99] = self.latencies.percentiles([50, 99]);
-        VersionStats {
-            requests: self.requests.load(SeqCst),
-            errors: self.errors.load(SeqCst),
-            in_flight: self.in_flight.load(SeqCst),
-            latency_us_total: self.latency_us.load(SeqCst),
-            latency_us_p50,
-            latency_us_p99,
-            diverted: self.diverted.load(SeqCst),
-            diverting,
         }
     }
 }
@@ -278,28 +237,6 @@ impl Gate {
         self.serve(queue);
     }
 
-    /// A request of the version goes to another one. Says so in the log, once.
-    #[cold]
-    pub(super) fn diverted(&self, service: &str, version: &str) {
-        self.counters.diverted.fetch_add(1, Relaxed);
-        if !self.counters.diverting.swap(true, Relaxed) {
-            tracing::warn!(
-                service,
-                version,
-                "the version has no ready replica; its share of the traffic goes to the other versions, to the default first"
-            );
-        }
-    }
-
-    /// The version takes its own requests. Says so in the log, once.
-    #[cold]
-    pub(super) fn serves_again(&self, service: &str, version: &str) {
-        if self.counters.diverting.swap(false, Relaxed) {
-            let diverted = self.counters.diverted.load(Relaxed);
-            tracing::warn!(service, version, diverted, "the version is ready again and gets its share of the traffic");
-        }
-    }
-
     /// The version is gone: those who wait look at the table again.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -361,7 +298,7 @@ pub(super) struct Slot {
 
 impl Slot {
     fn new(gate: &Arc<Gate>, replica: Arc<Replica>, limit: u32) -> Self {
-        gate.counters.in_flight.fetch_add(1, SeqCst);
+        gate.counters.begun();
         Self { gate: Arc::clone(gate), replica, limit, grant: None }
     }
 
@@ -384,103 +321,12 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.gate.counters.in_flight.fetch_sub(1, SeqCst);
+        self.gate.counters.ended();
         self.replica.release();
         self.gate.pump();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU32;
-
-    use serving::snapshot::Address;
-
-    use super::*;
-
-    fn gate(replicas: u64, limit: u32) -> Arc<Gate> {
-        let replicas = (0..replicas)
-            .map(|key| Arc::new(Replica::new(key, key.to_string(), Address::Unix(String::new()))))
-            .collect();
-        let gate = Arc::new(Gate::new(crate::route::Clock::new(), Upstream::default(), Arc::default()));
-        gate.install(Arc::new(ReplicaSet { limit, replicas }));
-        gate
-    }
-
-    #[test]
-    fn slots_go_to_the_least_loaded_replica_and_end_at_the_limit() {
-        let gate = gate(3, 2);
-        let slots: Vec<Slot> = (0..6).map(|_| gate.try_take(0).expect("a slot")).collect();
-        let keys: Vec<u64> = slots.iter().map(|slot| slot.replica.key).collect();
-        assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
-        assert!(gate.try_take(0).is_none());
-    }
-
-    #[test]
-    fn waiting_requests_get_slots_oldest_first_and_a_returning_one_keeps_its_age() {
-        let gate = gate(1, 1);
-        let running = gate.try_take(0).expect("a slot");
-        let mut first = gate.enqueue(None, 10).expect("a place");
-        let mut second = gate.enqueue(None, 10).expect("a place");
-        let third = gate.enqueue(None, 10).expect("a place");
-        assert!(gate.try_take(0).is_none(), "newcomers do not overtake");
-        drop(running);
-        let slot = first.slot.try_recv().expect("the oldest");
-        assert!(second.slot.try_recv().is_err());
-        let age = first.age;
-        drop(first);
-        let mut returned = gate.enqueue(Some(age), 10).expect("a place");
-        drop(slot);
-        let slot = returned.slot.try_recv().expect("still the oldest");
-        drop((second, third));
-        drop(slot);
-        assert!(gate.try_take(0).is_some(), "slots of those who left are not lost");
-    }
-
-    #[test]
-    fn a_full_queue_refuses_and_a_closed_gate_sends_its_waiters_away() {
-        let gate = gate(1, 1);
-        let _running = gate.try_take(0).expect("a slot");
-        let mut ticket = gate.enqueue(None, 1).expect("a place");
-        assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Full));
-        gate.close();
-        assert!(ticket.slot.try_recv().is_err());
-        drop(ticket);
-        assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Gone));
-        assert_eq!(gate.service.queued.load(SeqCst), 0);
-    }
-
-    #[test]
-    fn under_contention_no_slot_is_lost_and_the_limit_is_never_exceeded() {
-        let gate = gate(2, 2);
-        let running = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let (gate, running) = (&gate, &running);
-                scope.spawn(move || {
-                    for _ in 0..2_000 {
-                        let slot = gate.try_take(thread).unwrap_or_else(|| {
-                            let ticket = gate.enqueue(None, 100).expect("a place");
-                            take(ticket)
-                        });
-                        assert!(running.fetch_add(1, SeqCst) < 4);
-                        running.fetch_sub(1, SeqCst);
-                        drop(slot);
-                    }
-                });
-            }
-        });
-        assert_eq!(gate.counters.read(false).in_flight, 0);
-        assert_eq!(gate.service.queued.load(SeqCst), 0);
-    }
-
-    /// Waits for the ticket's slot without an event loop.
-    fn take(mut ticket: Ticket) -> Slot {
-        loop {
-            if let Ok(slot) = ticket.slot.try_recv() {
-                return slot;
-            }
-            std::thread::yield_now();
-        }
-    }
-}
+#[path = "gate_tests.rs"]
+mod tests;

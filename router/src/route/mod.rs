@@ -12,6 +12,7 @@ mod auth;
 mod buffer;
 mod call;
 mod connection;
+mod counters;
 mod download;
 mod event_loop;
 mod forward;

@@ -1,7 +1,6 @@
 //! Which version of a service a request goes to.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use serving::error::RouterError;
 use serving::picker::Picker;
@@ -36,14 +35,14 @@ impl Thread {
             let share = wish.slot.and_then(|slot| split.owner(slot)).unwrap_or_else(|| picker.pick());
             let choice = at(share);
             if choice.set.ready(&self.clock) {
-                if choice.gate.counters.diverting.load(Relaxed) && !choice.set.down() {
-                    choice.gate.serves_again(&service.name, &choice.name);
+                if choice.gate.counters.diverting() && !choice.set.down() {
+                    choice.gate.counters.serves_again(&service.name, &choice.name);
                 }
                 return Arc::clone(choice);
             }
             match picker.divert(|share| at(share).set.ready(&self.clock)) {
                 Some(other) => {
-                    choice.gate.diverted(&service.name, &choice.name);
+                    choice.gate.counters.diverted(&service.name, &choice.name);
                     Arc::clone(at(other))
                 }
                 // Without any ready version it waits at its own.
@@ -68,7 +67,7 @@ impl Thread {
         }
         self.with_picker(service, split, |picker| match picker.divert(|share| !at(share).gate.set().down()) {
             Some(other) => {
-                own.gate.diverted(&service.name, &own.name);
+                own.gate.counters.diverted(&service.name, &own.name);
                 Arc::clone(at(other))
             }
             None => Arc::clone(own),

@@ -199,7 +199,7 @@ impl Registry {
             for version in
                 service.into_iter().flat_map(|service| &service.versions).filter(|version| !version.set.down())
             {
-                version.gate.serves_again(name, &version.name);
+                version.gate.counters.serves_again(name, &version.name);
             }
             kept.gates.retain(|version, gate| {
                 let listed = service.and_then(|service| service.versions.iter().find(|known| known.name == *version));

@@ -139,6 +139,28 @@ impl Compute {
         })
     }
 
+    /// A document of the endpoint `name` with these versions, the first of which is the default: their shares in percent
+    /// and their scorers' environment variables. Each scorer answers with its version's name unless it is told otherwise.
+    pub(crate) fn endpoint(&self, name: &str, generation: u64, versions: &[(&str, u16, &[(&str, &str)])]) -> Value {
+        let mut document = self.document(name, generation, &[]);
+        document["kind"] = "endpoint".into();
+        let (mut listed, mut shares) = (serde_json::Map::new(), serde_json::Map::new());
+        for (index, (version, percent, variables)) in versions.iter().enumerate() {
+            let variables = [&[("FAKE_ANSWER", *version)], *variables].concat();
+            let mut one = self.document(version, generation, &variables)["versions"][version].take();
+            one["sequence"] = (index + 1).into();
+            one["declared"] = json!({ "traffic": percent * 100, "is_default": (index == 0).then_some(true) });
+            listed.insert((*version).to_owned(), one);
+            shares.insert((*version).to_owned(), (percent * 100).into());
+        }
+        document["served"] = match versions.first() {
+            Some((default, ..)) => json!({ "default": default, "shares": shares }),
+            None => Value::Null,
+        };
+        document["versions"] = listed.into();
+        document
+    }
+
     /// Writes a document as the provider does, after the app directories that it names.
     pub(crate) fn write(&self, document: &Value) {
         let service: Service = serde_json::from_value(document.clone()).expect("a service");
@@ -269,7 +291,12 @@ impl Caller {
 
     /// Status and body of one request, and whether the connection stays open.
     pub(crate) fn score(&mut self, service: &str) -> std::io::Result<(u16, String, bool)> {
-        let head = format!("POST /api/v1/service/{service}/score HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}");
+        self.post(&format!("/api/v1/service/{service}/score"), "")
+    }
+
+    /// Posts to a path, with further header lines, each with its line end.
+    pub(crate) fn post(&mut self, path: &str, fields: &str) -> std::io::Result<(u16, String, bool)> {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n{fields}\r\n{{}}");
         self.stream.get_mut().write_all(head.as_bytes())?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
