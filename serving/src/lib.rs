@@ -18,6 +18,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod traffic;
 pub mod validate;
+pub mod vectors;
 pub mod wire;
 
 pub use document::{ReadError, schema};

@@ -314,7 +314,10 @@ impl std::fmt::Debug for KeySlot {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("primary", &self.primary).field("secondary", &self.secondary).finish()
+        f.debug_struct("Keys")
+            .field("primary", &self.primary)
+            .field("secondary", &self.secondary)
+            .finish_non_exhaustive()
     }
 }
 

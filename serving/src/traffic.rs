@@ -372,12 +372,12 @@ impl Service {
 
     /// A version may declare nothing of what the assignment declares.
     fn beside_assignment(&self, declared: &BTreeMap<String, Declared>) -> Result<(), Conflicts> {
-        let declares = |(_, version): &(&String, &Version)| {
+        let claims = |(_, version): &(&String, &Version)| {
             let Declaration { traffic, is_default, .. } = version.declared;
             version.committed && version.retiring_until.is_none() && (traffic.0 > 0 || is_default == Some(true))
         };
         let names: Vec<String> = match &self.assignment {
-            Some(_) => self.versions.iter().filter(declares).map(|(name, _)| name.clone()).collect(),
+            Some(_) => self.versions.iter().filter(claims).map(|(name, _)| name.clone()).collect(),
             None => Vec::new(),
         };
         if names.is_empty() {
@@ -391,3 +391,7 @@ impl Service {
 #[cfg(test)]
 #[path = "traffic_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod settle_tests;

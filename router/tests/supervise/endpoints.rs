@@ -45,6 +45,9 @@ fn answered(caller: &mut Caller) -> String {
 /// An assignment that goes on routing to both versions.
 fn assigned(mut document: Value, until: Timestamp) -> Value {
     document["assignment"] = json!({ "shares": { "blue": 5_000, "green": 5_000 }, "default": "blue" });
+    for version in ["blue", "green"] {
+        document["versions"][version]["declared"] = json!({ "traffic": 0 });
+    }
     document["versions"]["green"]["retiring_until"] = until.to_string().into();
     document
 }
@@ -71,7 +74,7 @@ fn a_retiring_version_leaves_by_itself_when_its_time_comes() {
     assert_eq!(status, 404);
     assert!(body.contains("\"versions\":[\"blue\"]"), "{body}");
     let show = text(&compute.command(&["endpoint", "show", "churn"]));
-    assert!(!show.contains("green"), "{show}");
+    assert!(!show.contains("green") && show.contains("100 %"), "{show}");
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub(crate) struct Compute {
     handle: File,
 }
 
+/// A version's name, its share in percent, and the environment variables of its scorers.
+pub(crate) type TestVersion<'t> = (&'t str, u16, &'t [(&'t str, &'t str)]);
+
 /// One running supervisor; killed when it is dropped.
 pub(crate) struct Running {
     pub(crate) child: Child,
@@ -139,9 +142,8 @@ impl Compute {
         })
     }
 
-    /// A document of the endpoint `name` with these versions, the first of which is the default: their shares in percent
-    /// and their scorers' environment variables. Each scorer answers with its version's name unless it is told otherwise.
-    pub(crate) fn endpoint(&self, name: &str, generation: u64, versions: &[(&str, u16, &[(&str, &str)])]) -> Value {
+    /// A document of the endpoint `name` with these versions, the first of which is the default. Each scorer answers with its version's name unless it is told otherwise.
+    pub(crate) fn endpoint(&self, name: &str, generation: u64, versions: &[TestVersion<'_>]) -> Value {
         let mut document = self.document(name, generation, &[]);
         document["kind"] = "endpoint".into();
         let (mut listed, mut shares) = (serde_json::Map::new(), serde_json::Map::new());

@@ -29,7 +29,7 @@ pub(super) fn run(noun: Noun, json: bool) -> Result<(), Failure> {
         let mut table = Table::new(["NAME", "KIND", "AUTH", "GENERATION", "VERSIONS", "READY", "STATE", "URI"]);
         for view in &views {
             let running = view.status.as_ref().map(|status| &status.versions);
-            let desired: u32 = view.versions().map(|(_, version)| view::desired(version)).sum();
+            let desired: u32 = view.service.versions.values().map(view::desired).sum();
             let ready = running
                 .map_or("?".to_owned(), |all| all.values().map(|v| v.available_replicas).sum::<u32>().to_string());
             table.row([
@@ -37,7 +37,7 @@ pub(super) fn run(noun: Noun, json: bool) -> Result<(), Failure> {
                 format!("{:?}", view.service.kind).to_lowercase(),
                 format!("{:?}", view.service.auth.mode).to_lowercase(),
                 view.service.generation.to_string(),
-                view.versions().count().to_string(),
+                view.service.versions.len().to_string(),
                 format!("{ready}/{desired}"),
                 view.state().to_owned(),
                 view.uri.clone(),

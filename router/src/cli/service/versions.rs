@@ -13,10 +13,11 @@ use super::view::{View, desired};
 /// Writes the table, what keeps the declared shares from being served, and why versions fail.
 pub(super) fn write(out: &mut impl Write, view: &View, before: Before<'_>) -> io::Result<()> {
     writeln!(out)?;
-    if view.versions().next().is_none() {
+    let service = &view.service;
+    if service.versions.is_empty() {
         return writeln!(out, "no version; requests get a 503 until an azureml_endpoint_version is added");
     }
-    if let Err(conflicts) = view.service.clone().settle() {
+    if let Err(conflicts) = service.clone().settle() {
         writeln!(out, "the declared traffic is not served, the table before it stays in force: {conflicts}\n")?;
     }
     let mut table = Table::new([
@@ -35,7 +36,7 @@ pub(super) fn write(out: &mut impl Write, view: &View, before: Before<'_>) -> io
     ]);
     let stats = |name: &str| view.stats.as_ref().and_then(|stats| stats.versions.get(name));
     let running = |name: &str| view.status.as_ref().and_then(|status| status.versions.get(name));
-    for (name, version) in view.versions() {
+    for (name, version) in &service.versions {
         let (stats, running) = (stats(name), running(name));
         let count = |of: fn(&VersionStats) -> u64| stats.map_or("?".to_owned(), |stats| of(stats).to_string());
         let time = |of: fn(&VersionStats) -> u64| match stats {
@@ -45,8 +46,8 @@ pub(super) fn write(out: &mut impl Write, view: &View, before: Before<'_>) -> io
         let available = running.map_or("?".to_owned(), |running| running.available_replicas.to_string());
         table.row([
             name.clone(),
-            share(&view.service, name),
-            role(&view.service, name),
+            share(service, name),
+            role(service, name),
             format!("{available}/{}", desired(version)),
             state(version, running, stats),
             count(|stats| stats.requests),
@@ -60,7 +61,7 @@ pub(super) fn write(out: &mut impl Write, view: &View, before: Before<'_>) -> io
     }
     table.write(out, "")?;
     writeln!(out, "\nrequests and latencies since the router worker started")?;
-    for (name, running) in view.versions().filter_map(|(name, _)| Some((name, running(name)?))) {
+    for (name, running) in service.versions.keys().filter_map(|name| Some((name, running(name)?))) {
         if running.failure.is_some() {
             writeln!(out, "\nversion {name}:")?;
             failure(out, running)?;
@@ -94,7 +95,7 @@ fn role(service: &Service, name: &str) -> String {
 fn state(version: &Version, running: Option<&VersionStatus>, stats: Option<&VersionStats>) -> String {
     let Some(running) = running else { return "stopped".to_owned() };
     let starting = running.replicas.iter().any(|replica| replica.state == ReplicaState::Starting);
-    let mut states = vec![
+    let mut parts = vec![
         if running.failure.is_some() {
             "failing"
         } else if running.settled() {
@@ -108,15 +109,15 @@ fn state(version: &Version, running: Option<&VersionStatus>, stats: Option<&Vers
     ];
     if running.diverted || stats.is_some_and(|stats| stats.diverting) {
         let diverted = stats.map_or(0, |stats| stats.diverted);
-        states.push(format!("share goes elsewhere ({diverted} requests so far)"));
+        parts.push(format!("share goes elsewhere ({diverted} requests so far)"));
     }
     if !version.committed {
-        states.push("not created yet".to_owned());
+        parts.push("not created yet".to_owned());
     }
     if let Some(until) = &version.retiring_until {
-        states.push(format!("retiring until {until}"));
+        parts.push(format!("retiring until {until}"));
     }
-    states.join(", ")
+    parts.join(", ")
 }
 
 /// Requests per second since a look before; `-` if there was none, or another worker counts since.

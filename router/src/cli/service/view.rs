@@ -19,6 +19,7 @@ use crate::config::Config;
 /// What a service is and what is known of its running state.
 #[derive(Serialize)]
 pub(super) struct View {
+    /// The document, without the versions whose time to retire is over.
     pub(super) service: Service,
     pub(super) uri: String,
     /// Absent when no supervisor runs.
@@ -28,10 +29,11 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(service: Service, status: Option<&Status>, stats: Option<ServiceStats>) -> Self {
+    pub(super) fn new(mut service: Service, status: Option<&Status>, counters: Option<ServiceStats>) -> Self {
+        service.drop_retired(Timestamp::now());
         let uri = uri(&service, status);
         let status = status.and_then(|status| status.services.get(&service.name).cloned());
-        Self { service, uri, status, stats }
+        Self { service, uri, status, stats: counters }
     }
 
     /// One service, and whether a supervisor runs.
@@ -56,12 +58,6 @@ impl View {
         } else {
             "updating"
         }
-    }
-
-    /// The versions whose time is not over.
-    pub(super) fn versions(&self) -> impl Iterator<Item = (&String, &Version)> {
-        let now = Timestamp::now();
-        self.service.versions.iter().filter(move |(_, version)| !version.retired(now))
     }
 }
 
