@@ -46,8 +46,11 @@ fn shares(list: &[(&str, u16)]) -> BTreeMap<String, BasisPoints> {
     list.iter().map(|(name, share)| ((*name).to_owned(), BasisPoints(*share))).collect()
 }
 
+/// A version: name, sequence, declaration.
+type Step<'s> = (&'s str, u64, Declaration);
+
 /// A chain of examples: each starts from the table of the one before.
-fn chain(examples: &mut Vec<Value>, steps: &[(&str, &[(&str, u64, Declaration)])]) {
+fn chain(examples: &mut Vec<Value>, steps: &[(&str, &[Step<'_>])]) {
     let mut served: Option<Table> = None;
     for (name, versions) in steps {
         let declared: BTreeMap<String, Declared> = versions
@@ -130,7 +133,7 @@ fn settle_examples() -> Vec<Value> {
         ],
     );
     let control = |traffic| Declaration { is_control: true, ..free(traffic) };
-    let many: Vec<(&str, u64, Declaration)> = ["a", "b", "c", "d", "e", "f", "g"]
+    let many: Vec<Step<'_>> = ["a", "b", "c", "d", "e", "f", "g"]
         .iter()
         .zip(1..)
         .map(|(name, sequence)| (*name, sequence, free(1)))
@@ -148,18 +151,7 @@ fn settle_examples() -> Vec<Value> {
 }
 
 fn picker_examples() -> Vec<Value> {
-    let tables: [(&[u16], usize, usize, Option<&[usize]>); 9] = [
-        (&[10_000], 0, 5, None),
-        (&[9_000, 1_000], 0, 40, None),
-        (&[2_000, 8_000], 1, 40, None),
-        (&[3_333, 3_333, 3_334], 2, 60, None),
-        (&[6_000, 3_000, 1_000], 0, 60, None),
-        (&[0, 10_000, 0], 1, 10, None),
-        (&[4_500, 2_500, 1_500, 1_000, 500], 0, 80, None),
-        (&[6_000, 3_000, 1_000], 0, 40, Some(&[0, 2])),
-        (&[6_000, 3_000, 1_000], 0, 40, Some(&[1, 2])),
-    ];
-    let example = |(shares, default, count, ready): (&[u16], usize, usize, Option<&[usize]>)| {
+    let example = |shares: &[u16], default: usize, count: usize, ready: Option<&[usize]>| {
         let points: Vec<BasisPoints> = shares.iter().map(|share| BasisPoints(*share)).collect();
         let mut picker = Picker::new(&points, default);
         let mut pick = || match ready {
@@ -173,7 +165,17 @@ fn picker_examples() -> Vec<Value> {
         }
         value
     };
-    tables.into_iter().map(example).collect()
+    vec![
+        example(&[10_000], 0, 5, None),
+        example(&[9_000, 1_000], 0, 40, None),
+        example(&[2_000, 8_000], 1, 40, None),
+        example(&[3_333, 3_333, 3_334], 2, 60, None),
+        example(&[6_000, 3_000, 1_000], 0, 60, None),
+        example(&[0, 10_000, 0], 1, 10, None),
+        example(&[4_500, 2_500, 1_500, 1_000, 500], 0, 80, None),
+        example(&[6_000, 3_000, 1_000], 0, 40, Some(&[0, 2])),
+        example(&[6_000, 3_000, 1_000], 0, 40, Some(&[1, 2])),
+    ]
 }
 
 fn slot_examples() -> Vec<Value> {
