@@ -5,6 +5,7 @@
 //! there), so each implementation offers that to its own resource.
 
 pub mod deploy;
+pub mod endpoint;
 mod error;
 mod id;
 pub mod keys;
@@ -19,7 +20,7 @@ use serving::admin::ServiceStatus;
 use serving::service::{Keys, Service, Template};
 
 pub use error::{Error, StartProblem};
-pub use id::{ServiceId, ServiceIdError, open};
+pub use id::{EndpointId, EndpointVersionId, ServiceId, ServiceIdError, TrafficId, open};
 
 use crate::workspace::Catalogue;
 

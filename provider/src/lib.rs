@@ -1,7 +1,9 @@
 //! `terraform-provider-azureml`: the parts of the provider.
 
+pub mod access;
 pub mod cluster;
 pub mod data_sources;
+pub mod deployment;
 pub mod diagnostics;
 pub mod environment;
 pub mod ephemeral;

@@ -1,5 +1,8 @@
 //! The resources. Each folder has the same parts: `schema.rs`, `model.rs`, `resource.rs`, `tests.rs`.
 
+pub mod endpoint;
+pub mod endpoint_traffic;
+pub mod endpoint_version;
 pub mod environment;
 #[cfg(unix)]
 pub mod local_compute;
@@ -21,5 +24,8 @@ pub fn all() -> Vec<Box<dyn AnyResource<Settings>>> {
         #[cfg(unix)]
         Box::new(local_compute::LocalComputeResource),
         Box::new(webservice::WebserviceResource),
+        Box::new(endpoint::EndpointResource),
+        Box::new(endpoint_version::EndpointVersionResource),
+        Box::new(endpoint_traffic::EndpointTrafficResource),
     ]
 }

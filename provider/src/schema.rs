@@ -2,9 +2,10 @@
 
 use serving::name::Noun;
 use tfplugin::schema::{check, check_string};
-use tfplugin::{Attribute, Type, Value};
+use tfplugin::{Attribute, Schema, Type, Value};
 
-use crate::workspace::WorkspaceId;
+use crate::cluster::EndpointId;
+use crate::workspace::{ComputeId, WorkspaceId};
 
 /// `id`.
 #[must_use]
@@ -41,6 +42,36 @@ pub fn workspace_id() -> Attribute {
             !same
         })
         .validate(workspace_url())
+}
+
+/// `compute_id` of something that runs on a compute.
+#[must_use]
+pub fn compute_id(description: &str) -> Attribute {
+    Attribute::string(description).required().requires_replace_if("it becomes another compute", |change| {
+        let id = |value: &Value| value.as_str().and_then(|text| text.parse::<ComputeId>().ok());
+        let (prior, planned) = (id(change.prior), id(change.planned));
+        prior.is_none() || prior != planned
+    })
+}
+
+/// `endpoint_id` of something that belongs to an endpoint.
+#[must_use]
+pub fn endpoint_id(description: &str) -> Attribute {
+    Attribute::string(description).required().requires_replace_if("it becomes another endpoint", |change| {
+        let id = |value: &Value| value.as_str().and_then(|text| text.parse::<EndpointId>().ok());
+        let (prior, planned) = (id(change.prior), id(change.planned));
+        prior.is_none() || prior != planned
+    })
+}
+
+/// `scoring_uri` and `swagger_uri`.
+#[must_use]
+pub fn uris(all: Schema) -> Schema {
+    all.attribute("scoring_uri", Attribute::string("Where the models answer.").computed().use_state_for_unknown())
+        .attribute(
+            "swagger_uri",
+            Attribute::string("Where the description of input and output is.").computed().use_state_for_unknown(),
+        )
 }
 
 /// A rule for ids of workspaces, which are URLs of storage roots.

@@ -78,6 +78,7 @@ impl Service {
     pub fn write(&self) -> Vec<u8> {
         let mut ordered = self.clone();
         ordered.unknown.values_mut().for_each(Value::sort_all_objects);
+        ordered.configured.sort_all_objects();
         for version in ordered.versions.values_mut() {
             version.configured.sort_all_objects();
             version.unknown.values_mut().for_each(Value::sort_all_objects);

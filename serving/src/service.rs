@@ -61,6 +61,9 @@ pub struct Service {
     /// The traffic table in force. Absent while no version can be served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<crate::traffic::Table>,
+    /// What the user configured, literally, so that an import plans no change. Opaque to the router.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub configured: serde_json::Value,
     /// Fields that a newer program wrote; kept as they are.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
@@ -159,6 +162,16 @@ const fn committed() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 const fn is_committed(committed: &bool) -> bool {
     *committed
+}
+
+impl Service {
+    /// Every template that replicas may run or go back to.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.versions.values().flat_map(|version| {
+            let former = version.former.as_deref().map(|former| &former.template);
+            std::iter::once(&version.template).chain(former)
+        })
+    }
 }
 
 impl Version {

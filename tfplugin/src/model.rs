@@ -58,6 +58,26 @@ pub trait Field: Sized + Send + Sync {
 /// }
 /// assert_eq!(<Queue as tfplugin::Model>::FIELDS, ["name", "match"]);
 /// ```
+///
+/// What several models have in common is a model of its own, with `#[model(flatten)]`:
+///
+/// ```
+/// # use tfplugin::{Attr, Field, Value};
+/// #[derive(Clone, tfplugin::Model)]
+/// struct Labels {
+///     tags: Attr<String>,
+/// }
+/// #[derive(Clone, tfplugin::Model)]
+/// struct Topic {
+///     name: Attr<String>,
+///     #[model(flatten)]
+///     labels: Labels,
+/// }
+/// assert_eq!(<Topic as tfplugin::Model>::FIELDS, ["name", "tags"]);
+/// let topic = Topic { name: "a".into(), labels: Labels { tags: "b".into() } };
+/// let read = Topic::from_value(topic.to_value(), &tfplugin::AttributePath::root()).unwrap();
+/// assert_eq!(read.labels.tags.as_deref(), Some("b"));
+/// ```
 pub trait Model: Field + Clone + 'static {
     /// The names of the attributes and blocks that the struct has fields for.
     const FIELDS: &'static [&'static str];
@@ -77,6 +97,44 @@ pub mod derived {
             Value::Unknown(_) => Err(ValueError::not_known(path.clone())),
             other => Err(ValueError::new(path.clone(), format!("is a {} where an object is expected", other.kind()))),
         }
+    }
+
+    /// Takes the attributes of a flattened model out.
+    pub fn take_part<T: super::Model>(
+        values: &mut BTreeMap<String, Value>,
+        path: &AttributePath,
+    ) -> Result<T, ValueError> {
+        let part = T::FIELDS.iter().filter_map(|name| values.remove_entry(*name)).collect();
+        T::from_value(Value::Object(part), path)
+    }
+
+    /// An object of its own attributes and those of flattened models.
+    pub fn object<const N: usize>(parts: &[Value], own: [(&str, Value); N]) -> Value {
+        let mut values: BTreeMap<String, Value> =
+            own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for part in parts {
+            if let Value::Object(part) = part {
+                values.extend(part.clone());
+            }
+        }
+        Value::Object(values)
+    }
+
+    /// The names of all lists; `N` is their number.
+    #[must_use]
+    pub const fn concat<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] {
+        let mut all = [""; N];
+        let (mut list, mut next) = (0, 0);
+        while list < lists.len() {
+            let mut index = 0;
+            while index < lists[list].len() {
+                all[next] = lists[list][index];
+                next += 1;
+                index += 1;
+            }
+            list += 1;
+        }
+        all
     }
 
     /// Takes one attribute out; a missing one is null.

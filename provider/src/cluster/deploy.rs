@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serving::document::Reserved;
-use serving::service::{Keys, Service, Template};
+use serving::service::{Keys, Service, Template, Version};
 use tokio_util::sync::CancellationToken;
 
 use super::wait::{self, Goal, Limits, Stopped};
@@ -21,7 +21,7 @@ const COMMITTED: &str = "committed";
 /// How often a template is prepared again.
 const PUT_TRIES: usize = 5;
 /// Time for going back after a failed change: nothing new has to start for it.
-const ROLL_BACK_TIME: Duration = Duration::from_mins(2);
+pub(super) const ROLL_BACK_TIME: Duration = Duration::from_mins(2);
 
 /// An operation that did not reach its end.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    fn with(left: Option<Service>, reason: impl Into<Stopped>) -> Self {
+    pub(super) fn with(left: Option<Service>, reason: impl Into<Stopped>) -> Self {
         Self { reason: reason.into(), left: left.map(Box::new), rolled_back: false }
     }
 }
@@ -59,6 +59,11 @@ pub struct Change<'a> {
 #[must_use]
 pub fn now() -> String {
     jiff::Timestamp::now().round(jiff::Unit::Millisecond).unwrap_or_else(|_| jiff::Timestamp::now()).to_string()
+}
+
+/// Time of a write that is `time` from now.
+pub(super) fn later(time: Duration) -> String {
+    (jiff::Timestamp::now() + time).round(jiff::Unit::Second).unwrap_or_else(|_| jiff::Timestamp::now()).to_string()
 }
 
 /// Creates a service, or continues a create that was interrupted.
@@ -90,7 +95,7 @@ pub async fn create(
     intent.auth.keys = Some(key_generation);
     intent.created_time = unfinished.as_ref().map_or_else(now, |service| service.created_time.clone());
     intent.updated_time = now();
-    bound_progress(&mut intent, limits);
+    intent.versions.values_mut().for_each(|version| bound_progress(version, limits));
     put(cluster, catalogue, &intent, unfinished.map(|service| service.generation)).await.map_err(nothing)?;
     if let Err(reason) = wait::until(cluster, &name, intent.generation, Goal::Settled, limits).await {
         if matches!(reason, Stopped::Cancelled { .. } | Stopped::Cluster(_)) {
@@ -140,7 +145,7 @@ pub async fn update(cluster: &dyn Cluster, change: Change<'_>, limits: &Limits) 
         next.auth.keys = generation.or(wanted.auth.keys);
         next.updated_time = now();
         remember(&mut next, committed.as_ref());
-        bound_progress(&mut next, limits);
+        next.versions.values_mut().for_each(|version| bound_progress(version, limits));
         let goal = if step == 0 && needs_replicas(&present, &wanted) { Goal::Settled } else { Goal::Served };
         put(cluster, catalogue, &next, Some(current.generation))
             .await
@@ -160,7 +165,7 @@ pub async fn update(cluster: &dyn Cluster, change: Change<'_>, limits: &Limits) 
 /// Removes a service and waits until nothing of it runs any more.
 pub async fn remove(cluster: &dyn Cluster, name: &str, keep_logs: bool, limits: &Limits) -> Result<(), Stopped> {
     cluster.delete_service(name).await?;
-    wait::until_gone(cluster, name, limits).await?;
+    wait::until_gone(cluster, name, None, limits).await?;
     cluster.forget_service(name, keep_logs).await?;
     sweep(cluster).await;
     Ok(())
@@ -189,13 +194,11 @@ fn remember(service: &mut Service, committed: Option<&Service>) {
 
 /// Lets the router give up on `init()` before this operation's time is over, because only the router knows where the
 /// script hangs. The commit writes the configured value again.
-fn bound_progress(service: &mut Service, limits: &Limits) {
+pub(super) fn bound_progress(version: &mut Version, limits: &Limits) {
     let remaining = limits.remaining().as_secs();
     let bound = remaining.saturating_sub((remaining / 10).max(2)).max(1);
-    for version in service.versions.values_mut() {
-        let seconds = &mut version.rollout.progress_deadline_seconds;
-        *seconds = (*seconds).min(bound);
-    }
+    let seconds = &mut version.rollout.progress_deadline_seconds;
+    *seconds = (*seconds).min(bound);
 }
 
 /// Whether replicas start or stop, so that they must be waited for. An uncommitted document may not be settled.
@@ -208,7 +211,7 @@ fn needs_replicas(present: &Service, wanted: &Service) -> bool {
 }
 
 /// Writes a document whose templates are prepared; prepares them again if somebody swept them away in between.
-async fn put(
+pub(super) async fn put(
     cluster: &dyn Cluster,
     catalogue: &Catalogue,
     service: &Service,
@@ -218,8 +221,8 @@ async fn put(
         match cluster.put_service(service, expected).await {
             Err(Error::Unprepared { revision }) => {
                 tracing::debug!(revision, "prepared again, because it was swept away");
-                for version in service.versions.values() {
-                    cluster.prepare(catalogue, &version.template).await?;
+                for template in service.templates() {
+                    cluster.prepare(catalogue, template).await?;
                 }
             }
             outcome => return outcome,
@@ -281,7 +284,7 @@ async fn roll_back(
 }
 
 /// Removes what the served document has replaced. What cannot be removed now is removed by a later call.
-async fn retire(cluster: &dyn Cluster, served: &Service) {
+pub(super) async fn retire(cluster: &dyn Cluster, served: &Service) {
     if let Some(keep) = served.auth.keys
         && let Err(error) = cluster.retire_keys(&served.name, keep).await
     {
@@ -290,7 +293,7 @@ async fn retire(cluster: &dyn Cluster, served: &Service) {
     sweep(cluster).await;
 }
 
-async fn sweep(cluster: &dyn Cluster) {
+pub(super) async fn sweep(cluster: &dyn Cluster) {
     if let Err(error) = cluster.sweep().await {
         tracing::warn!(compute = cluster.id(), "cannot remove what is not used any more: {error}");
     }

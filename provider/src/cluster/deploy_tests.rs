@@ -177,7 +177,11 @@ fn wanted(script: &str) -> Service {
     };
     let version = Version {
         sequence: 1,
+        committed: true,
         declared: serving::traffic::Declaration::default(),
+        settled: None,
+        retiring_until: None,
+        former: None,
         scale: Scale::Fixed(1),
         replica_max_concurrent_requests: 1,
         max_request_wait_time: 500,
@@ -202,6 +206,9 @@ fn wanted(script: &str) -> Service {
         updated_time: now(),
         auth: Auth { mode: AuthMode::Key, keys: None },
         versions: BTreeMap::from([("double".to_owned(), version)]),
+        sticky: None,
+        assignment: None,
+        configured: serde_json::Value::Null,
         served: None,
         unknown: BTreeMap::new(),
     }

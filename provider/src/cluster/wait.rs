@@ -15,11 +15,24 @@ const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How far to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub enum Goal<'a> {
     /// Every router routes by the document. Enough when no replica changes.
     Served,
     /// Also, every version runs all its replicas of the wanted template, and no others.
     Settled,
+    /// As [`Goal::Settled`] for the version of this name only.
+    VersionSettled(&'a str),
+}
+
+impl Goal<'_> {
+    /// Whether the replicas of a version matter.
+    fn waits_for(self, version: &str) -> bool {
+        match self {
+            Self::Served => false,
+            Self::Settled => true,
+            Self::VersionSettled(name) => name == version,
+        }
+    }
 }
 
 /// Until when to wait.
@@ -96,6 +109,9 @@ pub enum Stopped {
         /// How far it got.
         progress: String,
     },
+    /// The endpoint does not allow the change.
+    #[error(transparent)]
+    Endpoint(#[from] super::endpoint::ChangeError),
     /// The cluster cannot be asked.
     #[error(transparent)]
     Cluster(#[from] Error),
@@ -110,7 +126,7 @@ enum Verdict {
     Refused(String),
 }
 
-fn judge(status: Option<&ServiceStatus>, generation: u64, goal: Goal) -> Verdict {
+fn judge(status: Option<&ServiceStatus>, generation: u64, goal: Goal<'_>) -> Verdict {
     let Some(status) = status else {
         return Verdict::Pending("the router has not read the document yet".to_owned());
     };
@@ -120,15 +136,14 @@ fn judge(status: Option<&ServiceStatus>, generation: u64, goal: Goal) -> Verdict
             .clone()
             .map_or_else(|| Verdict::Pending("the router has not read the document yet".to_owned()), Verdict::Refused);
     }
-    if goal == Goal::Settled {
-        for (name, version) in &status.versions {
-            if let Some(failure) = version.failure.as_ref().filter(|failure| failure.terminal) {
-                return Verdict::Failed(name.clone(), Box::new(failure.clone()));
-            }
+    let awaited = || status.versions.iter().filter(|(name, _)| goal.waits_for(name));
+    for (name, version) in awaited() {
+        if let Some(failure) = version.failure.as_ref().filter(|failure| failure.terminal) {
+            return Verdict::Failed(name.clone(), Box::new(failure.clone()));
         }
-        if let Some((_, version)) = status.versions.iter().find(|(_, version)| !version.settled()) {
-            return Verdict::Pending(progress(version));
-        }
+    }
+    if let Some((_, version)) = awaited().find(|(_, version)| !version.settled()) {
+        return Verdict::Pending(progress(version));
     }
     if status.served_generation < generation {
         return Verdict::Pending("the router does not route by the document yet".to_owned());
@@ -164,7 +179,7 @@ pub async fn until(
     cluster: &dyn Cluster,
     name: &str,
     generation: u64,
-    goal: Goal,
+    goal: Goal<'_>,
     limits: &Limits,
 ) -> Result<ServiceStatus, Stopped> {
     let mut pause = FIRST_PAUSE;
@@ -175,7 +190,7 @@ pub async fn until(
         let progress = match cluster.observe(name).await {
             Ok(status) => {
                 unreachable_since = None;
-                failure = status.as_ref().and_then(newest_failure);
+                failure = status.as_ref().and_then(|status| newest_failure(status, goal));
                 match (judge(status.as_ref(), generation, goal), status) {
                     (Verdict::Reached, Some(status)) => return Ok(status),
                     (Verdict::Reached, None) => "the router has not read the document yet".to_owned(),
@@ -201,15 +216,26 @@ pub async fn until(
     }
 }
 
-/// Waits until the router does not know the service any more: everything of it has ended.
-pub async fn until_gone(cluster: &dyn Cluster, name: &str, limits: &Limits) -> Result<(), Stopped> {
+/// Waits until the router does not know the service any more, or only those of its versions that are not `gone`:
+/// everything of it has ended.
+pub async fn until_gone(
+    cluster: &dyn Cluster,
+    name: &str,
+    gone: Option<&[String]>,
+    limits: &Limits,
+) -> Result<(), Stopped> {
     let mut pause = FIRST_PAUSE;
     loop {
         let progress = match cluster.observe(name).await {
             // Without a router there are no replicas.
             Ok(None) | Err(Error::NotRunning { .. }) => return Ok(()),
             Ok(Some(status)) => {
-                let replicas: usize = status.versions.values().map(|version| version.replicas.len()).sum();
+                let ending = |version: &&String| gone.is_none_or(|gone| gone.contains(*version));
+                let versions: Vec<&String> = status.versions.keys().filter(ending).collect();
+                if gone.is_some() && versions.is_empty() {
+                    return Ok(());
+                }
+                let replicas: usize = versions.iter().map(|version| status.versions[*version].replicas.len()).sum();
                 format!("{replicas} replicas finish their last requests")
             }
             Err(error) => return Err(error.into()),
@@ -218,8 +244,9 @@ pub async fn until_gone(cluster: &dyn Cluster, name: &str, limits: &Limits) -> R
     }
 }
 
-fn newest_failure(status: &ServiceStatus) -> Option<Box<Failure>> {
-    status.versions.values().find_map(|version| version.failure.clone()).map(Box::new)
+fn newest_failure(status: &ServiceStatus, goal: Goal<'_>) -> Option<Box<Failure>> {
+    let awaited = status.versions.iter().filter(|(name, _)| goal.waits_for(name));
+    awaited.filter_map(|(_, version)| version.failure.clone()).next().map(Box::new)
 }
 
 #[cfg(test)]

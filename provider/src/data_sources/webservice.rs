@@ -33,6 +33,7 @@ pub struct WebserviceLookup {
     pub max_request_wait_time: Attr<i64>,
     pub scoring_timeout_ms: Attr<i64>,
     pub auth_enabled: Attr<bool>,
+    pub token_auth_enabled: Attr<bool>,
     pub description: Attr<String>,
     pub tags: Attr<BTreeMap<String, String>>,
     pub properties: Attr<BTreeMap<String, String>>,
@@ -74,6 +75,7 @@ impl DataSource for WebserviceData {
         .attribute("max_request_wait_time", number("Longest wait of a request for a free replica, in milliseconds."))
         .attribute("scoring_timeout_ms", number("Longest time of a request, in milliseconds."))
         .attribute("auth_enabled", Attribute::bool("Whether callers must send a key.").computed())
+        .attribute("token_auth_enabled", Attribute::bool("Whether callers must send a token.").computed())
         .attribute("description", text("Free text."))
         .attribute("tags", Attribute::map(Type::String, "Labels that may change.").computed())
         .attribute("properties", Attribute::map(Type::String, "Labels that only grow.").computed())
@@ -97,23 +99,24 @@ impl DataSource for WebserviceData {
                 .at_attribute("id")
                 .into());
         };
-        let inference = found.inference();
+        let (deployment, access, labels) = (found.deployment, found.access, found.labels);
         Ok(WebserviceLookup {
             id: config.id,
             name: found.name,
             compute_id: found.compute_id,
-            model_ids: found.model_ids.unwrap_or_default().into(),
-            environment_id: inference.environment_id,
-            environment_version: found.environment_version,
-            code_digest: found.code_digest,
-            num_replicas: found.num_replicas,
-            replica_max_concurrent_requests: found.replica_max_concurrent_requests,
-            max_request_wait_time: found.max_request_wait_time,
-            scoring_timeout_ms: found.scoring_timeout_ms,
-            auth_enabled: found.auth_enabled,
-            description: found.description,
-            tags: found.tags.unwrap_or_default().into(),
-            properties: found.properties.unwrap_or_default().into(),
+            environment_id: deployment.inference().environment_id,
+            model_ids: deployment.model_ids.unwrap_or_default().into(),
+            environment_version: deployment.environment_version,
+            code_digest: deployment.code_digest,
+            num_replicas: deployment.num_replicas,
+            replica_max_concurrent_requests: deployment.replica_max_concurrent_requests,
+            max_request_wait_time: deployment.max_request_wait_time,
+            scoring_timeout_ms: deployment.scoring_timeout_ms,
+            token_auth_enabled: access.token_auth_enabled,
+            auth_enabled: access.auth_enabled,
+            description: labels.description,
+            tags: labels.tags.unwrap_or_default().into(),
+            properties: labels.properties.unwrap_or_default().into(),
             scoring_uri: found.scoring_uri,
             swagger_uri: found.swagger_uri,
             state: found.state,

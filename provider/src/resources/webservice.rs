@@ -1,11 +1,8 @@
 //! `azureml_webservice`: models behind one scoring URI.
 
-mod checks;
 mod document;
-mod failure;
 pub mod model;
 mod plan;
-mod prepare;
 mod resource;
 mod schema;
 

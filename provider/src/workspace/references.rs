@@ -29,8 +29,7 @@ pub struct ServiceReferences {
 
 impl ServiceReferences {
     fn add(&mut self, service: &Service) {
-        for version in service.versions.values() {
-            let template = &version.template;
+        for template in service.templates() {
             for ModelRef { id, version, digest, .. } in &template.models {
                 let model = id.rsplit_once('/').map_or(id.as_str(), |(model, _)| model);
                 let versions = self.models.entry(model.to_owned()).or_default();

@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 use serde::Serialize;
 use serving::admin::Status;
 use serving::layout;
-use serving::service::Service;
+use serving::service::{Service, Template};
 
 use super::Failure;
 use super::service::{names, status};
@@ -127,10 +127,8 @@ impl Named {
         let bytes = std::fs::read(path).map_err(|error| explain(error.to_string()))?;
         let service = Service::read(&bytes).map_err(|error| explain(error.to_string()))?;
         self.keys.extend(service.auth.keys.map(|generation| (service.name.clone(), generation)));
-        for (name, version) in &service.versions {
-            self.apps.insert(version.template.revision());
-            self.versions.insert((service.name.clone(), name.clone()));
-        }
+        self.apps.extend(service.templates().map(Template::revision));
+        self.versions.extend(service.versions.keys().map(|version| (service.name.clone(), version.clone())));
         Ok(())
     }
 

@@ -111,7 +111,7 @@ pub(super) fn sweep(directory: &Path, running: &BTreeSet<String>) -> Result<(), 
 }
 
 fn add_revisions(service: &Service, used: &mut BTreeSet<String>) {
-    used.extend(service.versions.values().map(|version| version.template.revision()));
+    used.extend(service.templates().map(Template::revision));
 }
 
 fn abandoned(path: &Path) -> bool {

@@ -35,8 +35,8 @@ pub(super) fn put(directory: &Path, service: &Service, expected: Option<u64>) ->
         return Err(Error::Conflict { service: service.name.clone(), expected, found });
     }
     // Under the same lock as the sweep, so that what is there now stays there.
-    for version in service.versions.values() {
-        let revision = version.template.revision();
+    for template in service.templates() {
+        let revision = template.revision();
         if !directory.join(layout::app(&revision)).is_dir() {
             return Err(Error::Unprepared { revision });
         }

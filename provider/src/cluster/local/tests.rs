@@ -121,7 +121,11 @@ fn service(name: &str, generation: u64) -> Service {
     };
     let version = Version {
         sequence: 1,
+        committed: true,
         declared: serving::traffic::Declaration::default(),
+        settled: None,
+        retiring_until: None,
+        former: None,
         scale: Scale::Fixed(1),
         replica_max_concurrent_requests: 1,
         max_request_wait_time: 500,
@@ -146,6 +150,9 @@ fn service(name: &str, generation: u64) -> Service {
         updated_time: "2026-01-01T00:00:00Z".into(),
         auth: Auth { mode: AuthMode::Key, keys: Some(1) },
         versions: BTreeMap::from([(name.to_owned(), version)]),
+        sticky: None,
+        assignment: None,
+        configured: serde_json::Value::Null,
         served: None,
         unknown: BTreeMap::new(),
     }

@@ -218,19 +218,23 @@ async fn a_create_that_runs_out_of_time_leaves_nothing() {
 async fn a_key_is_replaced_when_its_version_changes_and_not_before() {
     let serving = Serving::new().await;
     let given = |key: &str, version: u64| json!({ "primary_key_wo": key, "primary_key_version": version });
-    let service = serving.create(&given("the-first-key-of-the-test", 1)).await;
+    let service = serving.create(&given("the-first-key-of-the-webservice-of-the-test", 1)).await;
     let [primary, secondary] = serving.keys(&service).await;
-    assert_eq!(primary, "the-first-key-of-the-test");
+    assert_eq!(primary, "the-first-key-of-the-webservice-of-the-test");
     assert!(!service.to_json().to_string().contains(&primary));
 
-    let config = serving.config(&given("the-second-key-of-the-test", 1));
+    let config = serving.config(&given("the-second-key-of-the-webservice-of-the-test", 1));
     serving.core().assert_settled(&service, config).await.expect("nothing to do");
-    let updated = serving.update(&service, &given("the-second-key-of-the-test", 2)).await.expect("updated");
-    assert_eq!(serving.keys(&updated).await, ["the-second-key-of-the-test".to_owned(), secondary.clone()]);
+    let updated =
+        serving.update(&service, &given("the-second-key-of-the-webservice-of-the-test", 2)).await.expect("updated");
+    assert_eq!(
+        serving.keys(&updated).await,
+        ["the-second-key-of-the-webservice-of-the-test".to_owned(), secondary.clone()]
+    );
 
     let generated = serving.update(&updated, &json!({ "primary_key_version": 3 })).await.expect("updated");
     let [third, same] = serving.keys(&generated).await;
-    assert!(third != "the-second-key-of-the-test" && same == secondary);
+    assert!(third != "the-second-key-of-the-webservice-of-the-test" && same == secondary);
     // Without the argument the version stays what it is.
     serving.core().assert_settled(&generated, serving.config(&Value::Null)).await.expect("settled");
 }

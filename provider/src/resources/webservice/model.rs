@@ -1,8 +1,9 @@
 //! The webservice as a Rust struct.
 
-use std::collections::BTreeMap;
-
 use tfplugin::{Attr, Model, Timeouts};
+
+use crate::access::Access;
+use crate::deployment::{Deployment, Labels};
 
 /// An `azureml_webservice`. What each field means says its schema.
 #[derive(Clone, Debug, Default, PartialEq, Model)]
@@ -11,62 +12,16 @@ pub struct Webservice {
     pub id: Attr<String>,
     pub name: Attr<String>,
     pub compute_id: Attr<String>,
-    pub model_ids: Attr<Vec<String>>,
-    pub inference_config: Attr<InferenceConfig>,
-    pub num_replicas: Attr<i64>,
-    pub replica_max_concurrent_requests: Attr<i64>,
-    pub max_request_wait_time: Attr<i64>,
-    pub scoring_timeout_ms: Attr<i64>,
-    pub auth_enabled: Attr<bool>,
-    pub primary_key_wo: Attr<String>,
-    pub primary_key_version: Attr<i64>,
-    pub secondary_key_wo: Attr<String>,
-    pub secondary_key_version: Attr<i64>,
-    pub rollout: Attr<RolloutConfig>,
-    pub description: Attr<String>,
-    pub tags: Attr<BTreeMap<String, String>>,
-    pub properties: Attr<BTreeMap<String, String>>,
-    pub code_digest: Attr<String>,
-    pub environment_version: Attr<i64>,
+    #[model(flatten)]
+    pub deployment: Deployment,
+    #[model(flatten)]
+    pub access: Access,
+    #[model(flatten)]
+    pub labels: Labels,
     pub scoring_uri: Attr<String>,
     pub swagger_uri: Attr<String>,
     pub state: Attr<String>,
     pub created_time: Attr<String>,
     pub updated_time: Attr<String>,
     pub timeouts: Timeouts,
-}
-
-/// The code that answers requests, and where it runs.
-#[derive(Clone, Debug, Default, PartialEq, Model)]
-#[expect(missing_docs, reason = "the schema describes each field")]
-pub struct InferenceConfig {
-    pub source_directory: Attr<String>,
-    pub entry_script: Attr<String>,
-    pub environment_id: Attr<String>,
-}
-
-/// How changed replicas replace the present ones.
-#[derive(Clone, Debug, Default, PartialEq, Model)]
-#[expect(missing_docs, reason = "the schema describes each field")]
-pub struct RolloutConfig {
-    pub max_surge: Attr<i64>,
-    pub max_unavailable: Attr<i64>,
-    pub recreate: Attr<bool>,
-    pub progress_deadline_seconds: Attr<i64>,
-}
-
-impl Webservice {
-    /// The inference configuration, of which parts may be unknown.
-    #[must_use]
-    pub fn inference(&self) -> InferenceConfig {
-        match &self.inference_config {
-            Attr::Known(config) => config.clone(),
-            Attr::Unknown => InferenceConfig {
-                source_directory: Attr::Unknown,
-                entry_script: Attr::Unknown,
-                environment_id: Attr::Unknown,
-            },
-            Attr::Null => InferenceConfig::default(),
-        }
-    }
 }

@@ -1,25 +1,22 @@
 //! What terraform's operations do.
 
-use std::sync::Arc;
-
 use serving::admin::ServiceStatus;
-use serving::service::{Keys, Service};
-use tfplugin::{
-    Attr, Context, Diagnostic, Diagnostics, OrDiagnostic as _, Plan, Resource, Schema, ValidateContext, async_trait,
-};
+use serving::service::Service;
+use tfplugin::{Context, Diagnostic, Diagnostics, Plan, Resource, Schema, ValidateContext, async_trait};
 
-use super::failure::{self, Doing};
 use super::model::Webservice;
 use super::plan::{planned_id, same_declaration};
-use super::schema::state;
-use super::{checks, document, plan, prepare};
+use super::{document, plan};
+use crate::access::present_keys;
 use crate::cluster::deploy::{self, Change};
-use crate::cluster::keys::{self, Wanted};
-use crate::cluster::wait::{Limits, Stopped};
+use crate::cluster::wait::Stopped;
 use crate::cluster::{Cluster, Error, ServiceId};
+use crate::deployment::failure::{self, Doing};
+use crate::deployment::prepare;
+use crate::deployment::schema::state;
+use crate::deployment::service::{self, Claim, catalogue, check_rules, cluster, limits};
 use crate::diagnostics::{OrExplain as _, explain, sentence};
 use crate::provider::Settings;
-use crate::workspace::Catalogue;
 
 /// `azureml_webservice`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +33,7 @@ impl Resource for WebserviceResource {
     }
 
     fn validate(&self, _: &mut ValidateContext, config: &Webservice) -> Result<(), Diagnostics> {
-        checks::configuration(config).into_result()
+        plan::check(config).into_result()
     }
 
     async fn plan(&self, _: &mut Context<Settings>, plan: &mut Plan<Webservice>) -> Result<(), Diagnostics> {
@@ -46,26 +43,25 @@ impl Resource for WebserviceResource {
     async fn create(&self, context: &mut Context<Settings>, planned: Webservice) -> Result<Webservice, Diagnostics> {
         let id = planned_id(&planned)?;
         let name = id.name.clone();
-        let cluster = cluster(&id).await?;
-        let catalogue = open(&id)?;
-        let source = prepare::source(&planned).await?;
-        let (primary, secondary) = wanted_keys(context, &planned)?;
+        let cluster = cluster(&id.compute, "compute_id").await?;
+        let catalogue = catalogue(&id.compute.workspace)?;
+        let source = prepare::source(&planned.deployment).await?;
+        let config: Webservice = context.config_model()?;
         let owner = context.data().owner.clone();
         let limits = limits(context);
 
         let present = cluster.service(&name).await.or_explain(cannot("create", &name))?;
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &name))?;
         let template = context
-            .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned, &source))
+            .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned.deployment, &source))
             .await??;
         let mut wanted = document::service(&id, &owner, &planned, template);
-        let spec = document::spec(&wanted);
-        document::set_configured(&mut wanted, |configured| configured.spec = Some(spec));
+        service::set_spec(&mut wanted);
         check_rules(&wanted)?;
-        let service = match claim(&id, present, &owner, &wanted)? {
+        let service = match service::claim(&format!("Webservice {id}"), &id.to_string(), present, &wanted)? {
             Claim::Adopted(service) => *service,
             Claim::Create(unfinished) => {
-                let keys = keys::first(&primary, &secondary).or_diagnostic("Cannot make keys")?;
+                let keys = planned.access.first_keys(&config.access)?;
                 let created =
                     deploy::create(&*cluster, &catalogue, wanted, &keys, unfinished.map(|service| *service), &limits);
                 match created.await {
@@ -74,7 +70,9 @@ impl Resource for WebserviceResource {
                         if let Some(left) = &unfinished.left {
                             context.save(&shown(&*cluster, &id, left, &planned).await?.0);
                         }
-                        return Err(failure::unfinished(&name, Doing::Create, &unfinished).into());
+                        return Err(
+                            failure::unfinished(&format!("webservice {name}"), Doing::Create, &unfinished).into()
+                        );
                     }
                 }
             }
@@ -132,10 +130,10 @@ impl Resource for WebserviceResource {
         let id = planned_id(&planned)?;
         let name = id.name.clone();
         let failed = || cannot("update", &name);
-        let cluster = cluster(&id).await?;
-        let catalogue = open(&id)?;
-        let source = prepare::source(&planned).await?;
-        let (primary, secondary) = wanted_keys(context, &planned)?;
+        let cluster = cluster(&id.compute, "compute_id").await?;
+        let catalogue = catalogue(&id.compute.workspace)?;
+        let source = prepare::source(&planned.deployment).await?;
+        let config: Webservice = context.config_model()?;
         let limits = limits(context);
         let Some(present) = cluster.service(&name).await.or_explain(failed())? else {
             let detail = "It was removed after the plan was made. Run terraform apply again, which creates it.";
@@ -143,16 +141,13 @@ impl Resource for WebserviceResource {
         };
         let held = catalogue.hold_blobs().await.or_explain(failed())?;
         let template = context
-            .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned, &source))
+            .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned.deployment, &source))
             .await??;
         let mut wanted = document::service(&id, &present.owner, &planned, template);
         carry_over(&present, &mut wanted);
         check_rules(&wanted)?;
-        let steps = match present_keys(&*cluster, &present).await? {
-            Some(keys) => keys::rotate(&keys, &primary, &secondary),
-            None => keys::first(&primary, &secondary).map(|keys| vec![keys]),
-        };
-        let keys = steps.or_diagnostic("Cannot make keys")?;
+        let before = present_keys(&*cluster, &present).await.or_explain(failed())?;
+        let keys = planned.access.key_steps(&config.access, before.as_ref())?;
         let change = Change { present, wanted, keys, catalogue: &catalogue };
         let updated = deploy::update(&*cluster, change, &limits).await;
         drop(held);
@@ -165,7 +160,7 @@ impl Resource for WebserviceResource {
                 if let Some(left) = &unfinished.left {
                     context.save(&shown(&*cluster, &id, left, &planned).await?.0);
                 }
-                Err(failure::unfinished(&name, Doing::Update, &unfinished).into())
+                Err(failure::unfinished(&format!("webservice {name}"), Doing::Update, &unfinished).into())
             }
         }
     }
@@ -179,9 +174,9 @@ impl Resource for WebserviceResource {
         match deploy::remove(&*cluster, name, false, &limits(context)).await {
             Ok(()) => {}
             Err(Stopped::Cluster(error)) => return Err(explain(cannot("delete", name), &error).into()),
-            Err(reason) => return Err(failure::stopped(name, Doing::Delete, &reason).into()),
+            Err(reason) => return Err(failure::stopped(&format!("webservice {name}"), Doing::Delete, &reason).into()),
         }
-        crate::tidy::tidy(&open(&id)?).await;
+        crate::tidy::tidy(&catalogue(&id.compute.workspace)?).await;
         Ok(())
     }
 
@@ -191,39 +186,12 @@ impl Resource for WebserviceResource {
     }
 }
 
-/// An existing document, seen by a create.
-enum Claim {
-    /// It is what this create was to make.
-    Adopted(Box<Service>),
-    /// There is none, or an unfinished one of this owner.
-    Create(Option<Box<Service>>),
-}
-
-/// Whether a create may go on. `wanted` has its specification's digest.
-fn claim(id: &ServiceId, present: Option<Service>, owner: &str, wanted: &Service) -> Result<Claim, Diagnostics> {
-    let Some(present) = present else { return Ok(Claim::Create(None)) };
-    if present.owner == owner && present.kind == wanted.kind {
-        let before = document::configured(&present);
-        if deploy::committed_before(&present).is_none() {
-            return Ok(Claim::Create(Some(Box::new(present))));
-        }
-        if present.committed && !before.changed && before.spec == document::configured(wanted).spec {
-            return Ok(Claim::Adopted(Box::new(present)));
-        }
-    }
-    let detail = format!(
-        "It belongs to {}. Choose another name, or take it over with: terraform import <address> '{id}'",
-        present.owner
-    );
-    Err(Diagnostic::error(format!("Webservice {id} already exists"), detail).at_attribute("name").into())
-}
-
 /// What an update leaves as it is.
 fn carry_over(present: &Service, wanted: &mut Service) {
     wanted.schema_version = present.schema_version;
     wanted.unknown.clone_from(&present.unknown);
-    let before = document::configured(present);
-    document::set_configured(wanted, |configured| {
+    let before = service::configured(present);
+    service::set_configured(wanted, |configured| {
         configured.spec = before.spec;
         configured.changed = true;
     });
@@ -234,33 +202,8 @@ fn carry_over(present: &Service, wanted: &mut Service) {
     }
 }
 
-fn check_rules(service: &Service) -> Result<(), Diagnostics> {
-    serving::validate::service(service).iter().map(checks::violation).collect::<Diagnostics>().into_result()
-}
-
 fn cannot(verb: &str, name: &str) -> String {
     format!("Cannot {verb} webservice {name}")
-}
-
-fn limits(context: &Context<Settings>) -> Limits {
-    Limits { deadline: tokio::time::Instant::from_std(context.deadline()), cancel: context.token() }
-}
-
-fn open(id: &ServiceId) -> Result<Catalogue, Diagnostics> {
-    Ok(Catalogue::open(&id.compute.workspace).or_explain(format!("Cannot open workspace {}", id.compute.workspace))?)
-}
-
-async fn cluster(id: &ServiceId) -> Result<Arc<dyn Cluster>, Diagnostics> {
-    let found = crate::cluster::open(&id.compute).await;
-    let found = found.or_explain(format!("Cannot use compute {}", id.compute.name))?;
-    found.ok_or_else(|| {
-        Diagnostic::error(
-            format!("Compute {} does not exist", id.compute),
-            "Create it, or name one that exists, such as azureml_local_compute.<name>.id.",
-        )
-        .at_attribute("compute_id")
-        .into()
-    })
 }
 
 /// The model of a document, with the versions of its keys and the state of its replicas; and what the router says of them.
@@ -270,18 +213,11 @@ async fn shown(
     service: &Service,
     known: &Webservice,
 ) -> Result<(Webservice, Result<ServiceStatus, Error>), Diagnostics> {
-    let mut model = document::webservice(id, service, known);
-    match cluster.base_url().await {
-        Ok(url) => (model.scoring_uri, model.swagger_uri) = document::uris(&url, &id.name),
-        // Without a configuration nobody knows where the router will answer; the compute's next apply decides it.
-        Err(Error::NotRunning { .. }) => {}
-        Err(error) => Err(error).or_explain(format!("Cannot tell the address of {}", id.name))?,
-    }
-    let keys = present_keys(cluster, service).await?;
-    let version = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
-    // 0 where the keys are gone, which the next plan repairs.
-    model.primary_key_version = keys.as_ref().map_or(0, |keys| version(keys.primary.version)).into();
-    model.secondary_key_version = keys.as_ref().map_or(0, |keys| version(keys.secondary.version)).into();
+    let keys = present_keys(cluster, service).await;
+    let keys = keys.or_explain(format!("Cannot read the keys of webservice {}", service.name))?;
+    let mut model = document::webservice(id, service, keys.as_ref(), known);
+    (model.scoring_uri, model.swagger_uri) =
+        service::uris(cluster, service, (&known.scoring_uri, &known.swagger_uri)).await?;
     let status = cluster.observe(&id.name).await.map(Option::unwrap_or_default);
     model.state = match &status {
         Ok(status) => document::observed_state(service, status).into(),
@@ -291,20 +227,4 @@ async fn shown(
         Err(_) => state::UNHEALTHY.into(),
     };
     Ok((model, status))
-}
-
-async fn present_keys(cluster: &dyn Cluster, service: &Service) -> Result<Option<Keys>, Diagnostics> {
-    let Some(generation) = service.auth.keys else { return Ok(None) };
-    let keys = cluster.keys(&service.name, generation).await;
-    Ok(keys.or_explain(format!("Cannot read the keys of webservice {}", service.name))?)
-}
-
-/// The keys that a configuration wants. The keys themselves are in the configuration only.
-fn wanted_keys(context: &Context<Settings>, planned: &Webservice) -> Result<(Wanted, Wanted), Diagnostics> {
-    let config: Webservice = context.config_model()?;
-    let version = |version: &Attr<i64>| version.unwrap_or(1).try_into().unwrap_or(1);
-    Ok((
-        Wanted { version: version(&planned.primary_key_version), key: config.primary_key_wo.known() },
-        Wanted { version: version(&planned.secondary_key_version), key: config.secondary_key_wo.known() },
-    ))
 }

@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use serving::service::{AuthMode, CodeRef, EnvironmentRef, ModelRef, Scale, Service, Template};
+use serving::service::{AuthMode, CodeRef, EnvironmentRef, KeySlot, Keys, ModelRef, Scale, Service, Template};
 use tfplugin::{Attr, AttributePath, Diagnostics, Model as _};
 
-use super::model::{InferenceConfig, RolloutConfig, Webservice};
-use super::{checks, document};
+use super::model::Webservice;
+use super::{document, plan};
+use crate::access::Access;
 use crate::cluster::ServiceId;
+use crate::deployment::model::{InferenceConfig, RolloutConfig};
+use crate::deployment::{Deployment, Labels, checks, service};
 
 const COMPUTE: &str = "file:///ws/computes/local";
 
@@ -15,6 +18,14 @@ fn known() -> Webservice {
         id: format!("{COMPUTE}/services/double").into(),
         name: "double".into(),
         compute_id: COMPUTE.into(),
+        deployment: deployment(),
+        access: Access::shown(AuthMode::Key, Some(&keys()), 0),
+        ..Webservice::default()
+    }
+}
+
+fn deployment() -> Deployment {
+    Deployment {
         model_ids: vec!["file:///ws/models/one/1".to_owned()].into(),
         inference_config: InferenceConfig {
             source_directory: "./src".into(),
@@ -26,11 +37,13 @@ fn known() -> Webservice {
         replica_max_concurrent_requests: 1.into(),
         max_request_wait_time: 500.into(),
         scoring_timeout_ms: 60_000.into(),
-        auth_enabled: true.into(),
-        primary_key_version: 1.into(),
-        secondary_key_version: 1.into(),
-        ..Webservice::default()
+        ..Deployment::default()
     }
+}
+
+fn keys() -> Keys {
+    let slot = |key: &str| KeySlot { key: key.to_owned(), version: 1 };
+    Keys { primary: slot("primary"), secondary: slot("secondary"), replaced: Vec::new() }
 }
 
 fn template() -> Template {
@@ -62,7 +75,7 @@ fn id() -> ServiceId {
     format!("{COMPUTE}/services/double").parse().expect("an id")
 }
 
-fn service(planned: &Webservice) -> Service {
+fn planned_service(planned: &Webservice) -> Service {
     document::service(&id(), "me", planned, template())
 }
 
@@ -77,13 +90,11 @@ fn the_schema_and_the_model_agree() {
 
 #[test]
 fn every_violation_is_one_error_on_its_attribute() {
-    let bad = Webservice {
+    let bad = Deployment {
         num_replicas: 0.into(),
         replica_max_concurrent_requests: 0.into(),
         max_request_wait_time: 0.into(),
         scoring_timeout_ms: 300_001.into(),
-        primary_key_wo: "short".into(),
-        secondary_key_version: 0.into(),
         rollout: RolloutConfig { max_surge: 0.into(), max_unavailable: 0.into(), ..RolloutConfig::default() }.into(),
         model_ids: vec![
             "file:///ws/models/one/1".to_owned(),
@@ -98,9 +109,15 @@ fn every_violation_is_one_error_on_its_attribute() {
             environment_id: "plain".into(),
         }
         .into(),
-        ..known()
+        ..deployment()
     };
-    let found = checks::configuration(&bad);
+    let access = Access {
+        primary_key_wo: "short".into(),
+        secondary_key_version: 0.into(),
+        key_overlap: (-1).into(),
+        ..Access::default()
+    };
+    let found = plan::check(&Webservice { deployment: bad, access, ..known() });
     let mut paths = paths(&found);
     paths.sort_unstable();
     assert_eq!(
@@ -108,6 +125,7 @@ fn every_violation_is_one_error_on_its_attribute() {
         [
             "inference_config.entry_script",
             "inference_config.environment_id",
+            "key_overlap",
             "max_request_wait_time",
             "model_ids[1]",
             "model_ids[2]",
@@ -129,26 +147,29 @@ fn what_is_unknown_is_taken_for_right() {
     let unknown = Webservice {
         name: Attr::Unknown,
         compute_id: Attr::Unknown,
-        model_ids: Attr::Unknown,
-        inference_config: InferenceConfig {
-            source_directory: Attr::Unknown,
-            entry_script: Attr::Unknown,
-            environment_id: Attr::Unknown,
-        }
-        .into(),
-        num_replicas: Attr::Unknown,
-        rollout: RolloutConfig {
-            max_surge: 0.into(),
-            max_unavailable: Attr::Unknown,
-            recreate: Attr::Unknown,
-            ..RolloutConfig::default()
-        }
-        .into(),
-        primary_key_wo: Attr::Unknown,
+        deployment: Deployment {
+            model_ids: Attr::Unknown,
+            inference_config: InferenceConfig {
+                source_directory: Attr::Unknown,
+                entry_script: Attr::Unknown,
+                environment_id: Attr::Unknown,
+            }
+            .into(),
+            num_replicas: Attr::Unknown,
+            rollout: RolloutConfig {
+                max_surge: 0.into(),
+                max_unavailable: Attr::Unknown,
+                recreate: Attr::Unknown,
+                ..RolloutConfig::default()
+            }
+            .into(),
+            ..deployment()
+        },
+        access: Access { auth_enabled: Attr::Unknown, primary_key_wo: Attr::Unknown, ..Access::default() },
         ..known()
     };
-    assert_eq!(checks::configuration(&unknown), Diagnostics::new());
-    assert_eq!(checks::configuration(&known()), Diagnostics::new());
+    assert_eq!(plan::check(&unknown), Diagnostics::new());
+    assert_eq!(plan::check(&known()), Diagnostics::new());
 }
 
 #[test]
@@ -160,19 +181,27 @@ fn paths_of_rules_are_paths_of_attributes() {
 #[test]
 fn a_document_keeps_every_rule_and_reads_back_as_what_was_planned() {
     let planned = Webservice {
-        description: "d".into(),
-        tags: BTreeMap::from([("a".to_owned(), "b".to_owned())]).into(),
-        properties: BTreeMap::new().into(),
-        rollout: RolloutConfig { max_surge: 2.into(), ..RolloutConfig::default() }.into(),
+        labels: Labels {
+            description: "d".into(),
+            tags: BTreeMap::from([("a".to_owned(), "b".to_owned())]).into(),
+            properties: BTreeMap::new().into(),
+        },
+        deployment: Deployment {
+            rollout: RolloutConfig { max_surge: 2.into(), ..RolloutConfig::default() }.into(),
+            ..deployment()
+        },
         ..known()
     };
-    let document = service(&planned);
+    let document = planned_service(&planned);
     assert_eq!(serving::validate::service(&document), []);
     assert_eq!(document.served.as_ref().map(|table| table.default.as_str()), Some("double"));
-    let read = document::webservice(&id(), &document, &known());
+    let read = document::webservice(&id(), &document, Some(&keys()), &known());
     let expected = Webservice {
-        code_digest: template().code.digest.into(),
-        environment_version: 3.into(),
+        deployment: Deployment {
+            code_digest: template().code.digest.into(),
+            environment_version: 3.into(),
+            ..planned.deployment
+        },
         created_time: document.created_time.into(),
         updated_time: document.updated_time.into(),
         ..planned
@@ -182,44 +211,48 @@ fn a_document_keeps_every_rule_and_reads_back_as_what_was_planned() {
 
 #[test]
 fn an_edited_document_shows_its_own_values() {
-    let mut document = service(&known());
+    let mut document = planned_service(&known());
     document.tags.insert("a".into(), "b".into());
     document.auth.mode = AuthMode::None;
     let version = document.versions.get_mut("double").expect("a version");
     version.scale = Scale::Fixed(5);
     version.rollout.max_surge = 7;
     version.template.models.clear();
-    let read = document::webservice(&id(), &document, &known());
-    assert_eq!(read.num_replicas, 5.into());
-    assert_eq!(read.auth_enabled, false.into());
-    assert_eq!(read.model_ids, Vec::new().into());
-    assert_eq!(read.tags.get().map(BTreeMap::len), Some(1));
-    assert_eq!(read.rollout.get().map(|rollout| rollout.max_surge), Some(7.into()));
+    let read = document::webservice(&id(), &document, Some(&keys()), &known());
+    assert_eq!(read.deployment.num_replicas, 5.into());
+    assert_eq!(read.access.auth_enabled, false.into());
+    assert_eq!(read.deployment.model_ids, Vec::new().into());
+    assert_eq!(read.labels.tags.get().map(BTreeMap::len), Some(1));
+    assert_eq!(read.deployment.rollout.get().map(|rollout| rollout.max_surge), Some(7.into()));
 }
 
 #[test]
 fn equal_specifications_have_equal_digests_whenever_they_were_made() {
-    let mut other = service(&known());
+    let spec = |mut service: Service| {
+        service::set_spec(&mut service);
+        service::configured(&service).spec
+    };
+    let mut other = planned_service(&known());
     other.created_time = "2020-01-01T00:00:00Z".into();
-    assert_eq!(document::spec(&service(&known())), document::spec(&other));
-    let changed = Webservice { num_replicas: 3.into(), ..known() };
-    assert_ne!(document::spec(&service(&known())), document::spec(&service(&changed)));
+    assert_eq!(spec(planned_service(&known())), spec(other));
+    let changed = Webservice { deployment: Deployment { num_replicas: 3.into(), ..deployment() }, ..known() };
+    assert_ne!(spec(planned_service(&known())), spec(planned_service(&changed)));
 }
 
 #[test]
 fn properties_may_be_added_but_not_changed() {
-    let with = |pairs: &[(&str, &str)]| Webservice {
+    let with = |pairs: &[(&str, &str)]| Labels {
         properties: pairs
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect::<BTreeMap<_, _>>()
             .into(),
-        ..known()
+        ..Labels::default()
     };
     let prior = with(&[("a", "1")]);
-    assert!(checks::properties(&prior, &with(&[("a", "1"), ("b", "2")])).is_ok());
-    for lost in [with(&[("a", "2")]), with(&[]), Webservice { properties: Attr::Null, ..known() }] {
-        let error = checks::properties(&prior, &lost).expect_err("refused");
+    assert!(prior.check_properties(&with(&[("a", "1"), ("b", "2")])).is_ok());
+    for lost in [with(&[("a", "2")]), with(&[]), Labels::default()] {
+        let error = prior.check_properties(&lost).expect_err("refused");
         assert_eq!(paths(&error), ["properties"]);
     }
 }

@@ -6,24 +6,32 @@ use serving::admin::{Failure, FailureReason};
 use tfplugin::Diagnostic;
 
 use crate::cluster::deploy::Unfinished;
+use crate::cluster::endpoint::ChangeError;
 use crate::cluster::wait::Stopped;
+use crate::diagnostics::Blame as _;
 
 /// Lines of the log that are shown; the rest is in the log.
 const LOG_LINES: usize = 20;
 
 /// What was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub enum Doing {
+    /// Create it.
     Create,
+    /// Change it.
     Update,
+    /// Remove it.
     Delete,
 }
 
-/// The error of an operation that did not reach its end.
-pub(super) fn unfinished(name: &str, doing: Doing, unfinished: &Unfinished) -> Diagnostic {
-    let mut diagnostic = stopped(name, doing, &unfinished.reason);
+/// The error of an operation on `what` (such as `webservice diabetes`) that did not reach its end.
+#[must_use]
+pub fn unfinished(what: &str, doing: Doing, unfinished: &Unfinished) -> Diagnostic {
+    let mut diagnostic = stopped(what, doing, &unfinished.reason);
     let aftermath = match (doing, &unfinished.reason, &unfinished.left) {
-        (Doing::Create, _, None) => "Nothing of the service is left but its logs.",
+        (_, Stopped::Endpoint(ChangeError::Conflicts { .. }), _) => "The version runs, and its declaration stands.",
+        (_, Stopped::Endpoint(_), None) => "Nothing was changed.",
+        (Doing::Create, _, None) => "Nothing of it is left but its logs.",
         (Doing::Create, _, Some(_)) => "Its beginning is in the state; terraform apply makes it anew.",
         (Doing::Update, ..) if unfinished.rolled_back => {
             "What served before keeps serving, and the state shows it. After the correction, run terraform apply again."
@@ -37,19 +45,20 @@ pub(super) fn unfinished(name: &str, doing: Doing, unfinished: &Unfinished) -> D
 }
 
 /// The error for a reason to stop.
-pub(super) fn stopped(name: &str, doing: Doing, reason: &Stopped) -> Diagnostic {
+#[must_use]
+pub fn stopped(what: &str, doing: Doing, reason: &Stopped) -> Diagnostic {
     let verb = match doing {
         Doing::Create => "create",
         Doing::Update => "update",
         Doing::Delete => "delete",
     };
     let summary = match reason {
-        Stopped::Failed { .. } => format!("The replicas of webservice {name} do not become ready"),
-        Stopped::TimedOut { .. } => format!("Cannot {verb} webservice {name} in time"),
+        Stopped::Failed { .. } => format!("The replicas of {what} do not become ready"),
+        Stopped::TimedOut { .. } => format!("Cannot {verb} {what} in time"),
         Stopped::Cancelled { .. } => {
-            format!("Interrupted while {verb}ing webservice {name}", verb = verb.trim_end_matches('e'))
+            format!("Interrupted while {verb}ing {what}", verb = verb.trim_end_matches('e'))
         }
-        Stopped::Refused(_) | Stopped::Cluster(_) => format!("Cannot {verb} webservice {name}"),
+        Stopped::Refused(_) | Stopped::Endpoint(_) | Stopped::Cluster(_) => format!("Cannot {verb} {what}"),
     };
     let detail = match reason {
         Stopped::Failed { failure, .. } => explain(failure),
@@ -62,13 +71,25 @@ pub(super) fn stopped(name: &str, doing: Doing, reason: &Stopped) -> Diagnostic 
             text
         }
         Stopped::Cancelled { progress } => format!("Terraform was asked to stop; {progress}."),
-        Stopped::Refused(_) | Stopped::Cluster(_) => format!("{reason}."),
+        Stopped::Refused(_) | Stopped::Endpoint(_) | Stopped::Cluster(_) => {
+            format!("{}.", capitalised(&reason.to_string()))
+        }
     };
-    Diagnostic::error(summary, detail)
+    let diagnostic = Diagnostic::error(summary, detail);
+    let attribute = match reason {
+        Stopped::Endpoint(error) => error.attribute(),
+        Stopped::Cluster(error) => error.attribute(),
+        _ => None,
+    };
+    match attribute {
+        Some(attribute) => diagnostic.at_attribute(attribute),
+        None => diagnostic,
+    }
 }
 
 /// Reason, traceback, exit code and the end of the log, and what to do about it.
-pub(super) fn explain(failure: &Failure) -> String {
+#[must_use]
+pub fn explain(failure: &Failure) -> String {
     let mut text = capitalised(failure.message.trim_end());
     if let Some(traceback) = &failure.traceback {
         let _ = write!(text, "\n\n{}", traceback.trim_end());
@@ -144,7 +165,7 @@ mod tests {
     fn the_aftermath_of_a_failed_update_is_that_the_old_version_serves() {
         let reason = Stopped::Failed { version: "double".into(), failure: Box::new(failure()) };
         let failed = Unfinished { reason, left: None, rolled_back: true };
-        let diagnostic = unfinished("double", Doing::Update, &failed);
+        let diagnostic = unfinished("webservice double", Doing::Update, &failed);
         assert_eq!(diagnostic.summary, "The replicas of webservice double do not become ready");
         assert!(diagnostic.detail.contains("What served before keeps serving"), "{}", diagnostic.detail);
     }
@@ -152,6 +173,9 @@ mod tests {
     #[test]
     fn an_interruption_is_named_after_what_was_being_done() {
         let reason = Stopped::Cancelled { progress: "0 of 1 new replicas are ready".into() };
-        assert_eq!(stopped("double", Doing::Create, &reason).summary, "Interrupted while creating webservice double");
+        assert_eq!(
+            stopped("webservice double", Doing::Create, &reason).summary,
+            "Interrupted while creating webservice double"
+        );
     }
 }

@@ -6,12 +6,13 @@ use std::path::Path;
 use serving::validate::{self, Settings, Violation};
 use tfplugin::{Attr, AttributePath, Diagnostic, Diagnostics};
 
-use super::model::{RolloutConfig, Webservice};
+use super::model::{Deployment, RolloutConfig};
 use crate::workspace::snapshot::{Snapshot, SnapshotError};
-use crate::workspace::{ComputeId, Digest, EnvironmentId, ModelVersionId};
+use crate::workspace::{Digest, EnvironmentId, ModelVersionId, WorkspaceId};
 
 /// Path of a field as the rules name it, such as `rollout.max_surge` or `model_ids[2]`.
-pub(super) fn path(field: &str) -> AttributePath {
+#[must_use]
+pub fn path(field: &str) -> AttributePath {
     field.split('.').fold(AttributePath::root(), |path, part| match part.split_once('[') {
         Some((name, index)) => {
             let path = path.child(name);
@@ -21,37 +22,28 @@ pub(super) fn path(field: &str) -> AttributePath {
     })
 }
 
-pub(super) fn violation(violation: &Violation) -> Diagnostic {
+/// A broken rule as an error on its attribute.
+#[must_use]
+pub fn violation(violation: &Violation) -> Diagnostic {
     Diagnostic::error(format!("Invalid {}", violation.field), format!("{violation}.")).at(path(&violation.field))
 }
 
-fn wrong(field: &str, problem: impl std::fmt::Display) -> Diagnostic {
+/// An error on an attribute.
+#[must_use]
+pub fn wrong(field: &str, problem: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::error(format!("Invalid {field}"), format!("{problem}.")).at(path(field))
 }
 
-/// Everything that a configuration shows to be wrong by itself. What is unknown is taken for right.
-pub(super) fn configuration(config: &Webservice) -> Diagnostics {
-    let mut found: Diagnostics = validate::settings(&settings(config)).iter().map(violation).collect();
-    for (field, key) in [("primary_key_wo", &config.primary_key_wo), ("secondary_key_wo", &config.secondary_key_wo)] {
-        if let Attr::Known(key) = key
-            && let Err(problem) = validate::key(field, key)
-        {
-            found.push(violation(&problem));
-        }
+/// Everything that a configuration shows to be wrong by itself. What is unknown is taken for right. `home` is the workspace
+/// of the compute, where known.
+pub fn configuration(config: &Deployment, home: Option<&WorkspaceId>, found: &mut Diagnostics) {
+    for broken in validate::settings(&settings(config)) {
+        found.push(violation(&broken));
     }
-    for (field, version) in
-        [("primary_key_version", config.primary_key_version), ("secondary_key_version", config.secondary_key_version)]
-    {
-        if version.get().is_some_and(|version| *version < 1) {
-            found
-                .push(wrong(field, format_args!("{field} is {}, but must be at least 1", version.unwrap_or_default())));
-        }
-    }
-    ids(config, &mut found);
-    found
+    ids(config, home, found);
 }
 
-fn settings(config: &Webservice) -> Settings {
+fn settings(config: &Deployment) -> Settings {
     let rollout = config.rollout.clone().unwrap_or_default();
     let RolloutConfig { max_surge, max_unavailable, recreate, progress_deadline_seconds } = rollout;
     // The rules about several fields need all of them.
@@ -74,19 +66,10 @@ fn settings(config: &Webservice) -> Settings {
     }
 }
 
-fn ids(config: &Webservice, found: &mut Diagnostics) {
-    let compute = match config.compute_id.as_deref().map(str::parse::<ComputeId>) {
-        Some(Err(problem)) => {
-            found.push(wrong("compute_id", problem));
-            None
-        }
-        Some(Ok(compute)) => Some(compute),
-        None => None,
-    };
-    let elsewhere = |workspace: &crate::workspace::WorkspaceId| {
-        compute.as_ref().filter(|compute| compute.workspace != *workspace).map(|compute| {
-            format!("it is in workspace {workspace}, but the compute is in workspace {}", compute.workspace)
-        })
+fn ids(config: &Deployment, home: Option<&WorkspaceId>, found: &mut Diagnostics) {
+    let elsewhere = |workspace: &WorkspaceId| {
+        home.filter(|home| *home != workspace)
+            .map(|home| format!("it is in workspace {workspace}, but the compute is in workspace {home}"))
     };
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, id) in config.model_ids.get().into_iter().flatten().enumerate() {
@@ -118,17 +101,17 @@ fn ids(config: &Webservice, found: &mut Diagnostics) {
 
 /// What the source directory holds.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub struct Source {
     /// Its files.
-    pub(super) snapshot: Snapshot,
+    pub snapshot: Snapshot,
     /// Digest of the snapshot.
-    pub(super) digest: Digest,
+    pub digest: Digest,
     /// Its base name.
-    pub(super) directory: String,
+    pub directory: String,
 }
 
 /// Looks at the source directory and its entry script, which may be unknown. Reads every file.
-pub(super) fn source(directory: &str, entry_script: Option<&str>) -> Result<Source, Diagnostics> {
+pub fn source(directory: &str, entry_script: Option<&str>) -> Result<Source, Diagnostics> {
     const FIELD: &str = "inference_config.source_directory";
     let unusable = |error: SnapshotError| Diagnostics::from(wrong(FIELD, error));
     let snapshot = Snapshot::of(Path::new(directory)).map_err(unusable)?;
@@ -142,17 +125,4 @@ pub(super) fn source(directory: &str, entry_script: Option<&str>) -> Result<Sour
     }
     let digest = snapshot.digest().map_err(unusable)?;
     Ok(Source { snapshot, digest, directory: name })
-}
-
-/// Properties only grow.
-pub(super) fn properties(prior: &Webservice, planned: &Webservice) -> Result<(), Diagnostics> {
-    let lost = crate::workspace::model::lost_properties(prior.properties.get(), planned.properties.get());
-    if lost.is_empty() || planned.properties.is_unknown() {
-        return Ok(());
-    }
-    let problem = format!(
-        "the properties {} cannot be changed or removed once they are set; keep them, or use tags for what changes",
-        lost.join(", ")
-    );
-    Err(wrong("properties", problem).into())
 }

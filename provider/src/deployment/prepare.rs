@@ -4,24 +4,20 @@ use serving::service::{CodeRef, ModelRef, Template};
 use tfplugin::{Diagnostic, Diagnostics, OrDiagnostic as _};
 
 use super::checks::{self, Source};
-use super::model::Webservice;
+use super::model::Deployment;
 use crate::diagnostics::{OrExplain as _, sentence};
 use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId, ModelBody, ModelVersionId, Revision};
 
 /// Makes the template of a plan: finds models and environment, builds what of the environment is missing, and stores the
 /// code. Call with blobs held.
-pub(super) async fn template(
-    catalogue: &Catalogue,
-    planned: &Webservice,
-    source: &Source,
-) -> Result<Template, Diagnostics> {
+pub async fn template(catalogue: &Catalogue, planned: &Deployment, source: &Source) -> Result<Template, Diagnostics> {
     let models = models(catalogue, planned).await?;
     let environment = environment(catalogue, planned).await?;
     let reference = crate::environment::prepare(catalogue, &environment).await.map_err(|error| {
         Diagnostic::error(format!("Cannot build environment {}", environment.name), sentence(&error))
             .at(checks::path("inference_config.environment_id"))
     })?;
-    let digest = catalogue.put_code(&source.snapshot).await.or_diagnostic("Cannot store the code of the service")?;
+    let digest = catalogue.put_code(&source.snapshot).await.or_diagnostic("Cannot store the code")?;
     if digest != source.digest {
         return Err(changed(planned).into());
     }
@@ -39,7 +35,7 @@ pub(super) async fn template(
 }
 
 /// The source directory as the plan saw it; an error if it has changed since.
-pub(super) async fn source(planned: &Webservice) -> Result<Source, Diagnostics> {
+pub async fn source(planned: &Deployment) -> Result<Source, Diagnostics> {
     let inference = planned.inference();
     let directory = inference.source_directory.unwrap_or_default();
     let script = inference.entry_script.known();
@@ -51,18 +47,18 @@ pub(super) async fn source(planned: &Webservice) -> Result<Source, Diagnostics> 
 }
 
 /// Reads a source directory off the async threads.
-pub(super) async fn read_source(directory: String, script: Option<String>) -> Result<Source, Diagnostics> {
+pub async fn read_source(directory: String, script: Option<String>) -> Result<Source, Diagnostics> {
     let read = tokio::task::spawn_blocking(move || checks::source(&directory, script.as_deref()));
     read.await.or_diagnostic("Cannot read the source directory")?
 }
 
-fn changed(planned: &Webservice) -> Diagnostic {
+fn changed(planned: &Deployment) -> Diagnostic {
     let directory = planned.inference().source_directory.unwrap_or_default();
     let detail = format!("The files in {directory} were changed after the plan was made. Run terraform apply again.");
     Diagnostic::error("The source directory has changed", detail).at(checks::path("inference_config.source_directory"))
 }
 
-async fn models(catalogue: &Catalogue, planned: &Webservice) -> Result<Vec<ModelRef>, Diagnostics> {
+async fn models(catalogue: &Catalogue, planned: &Deployment) -> Result<Vec<ModelRef>, Diagnostics> {
     let mut models = Vec::new();
     let mut missing = Diagnostics::new();
     for (index, id) in planned.model_ids.get().into_iter().flatten().enumerate() {
@@ -90,9 +86,9 @@ async fn models(catalogue: &Catalogue, planned: &Webservice) -> Result<Vec<Model
 }
 
 /// The environment of a plan.
-pub(super) async fn environment(
+pub async fn environment(
     catalogue: &Catalogue,
-    planned: &Webservice,
+    planned: &Deployment,
 ) -> Result<Revision<EnvironmentBody>, Diagnostics> {
     let id = planned.inference().environment_id.unwrap_or_default();
     let parsed: EnvironmentId = id.parse().or_explain("Invalid inference_config.environment_id")?;

@@ -1,0 +1,40 @@
+//! What is planned of a deployment beyond the schema's own rules.
+
+use tfplugin::{Attr, Diagnostics};
+
+use super::model::Deployment;
+use super::prepare;
+use crate::diagnostics::OrExplain as _;
+use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId};
+
+/// Fills in what can be known before apply, and lets what has changed outside of the configuration show as a change.
+pub async fn plan(prior: Option<&Deployment>, planned: &mut Deployment) -> Result<(), Diagnostics> {
+    let inference = planned.inference();
+    planned.code_digest = match inference.source_directory {
+        Attr::Known(directory) => {
+            let source = prepare::read_source(directory, inference.entry_script.known()).await?;
+            source.digest.to_string().into()
+        }
+        _ => Attr::Unknown,
+    };
+    plan_environment(prior, planned).await
+}
+
+/// The environment's version stays known while the environment has it; else apply tells.
+async fn plan_environment(prior: Option<&Deployment>, planned: &mut Deployment) -> Result<(), Diagnostics> {
+    planned.environment_version = Attr::Unknown;
+    let (Some(prior), Attr::Known(id)) = (prior, planned.inference().environment_id) else { return Ok(()) };
+    if prior.inference().environment_id.as_deref() != Some(id.as_str()) {
+        return Ok(());
+    }
+    let id: EnvironmentId = id.parse().or_explain("Invalid inference_config.environment_id")?;
+    let found =
+        Catalogue::open(&id.workspace).or_explain("Cannot open the workspace")?.find::<EnvironmentBody>(&id.name).await;
+    let found = found.or_explain(format!("Cannot read environment {}", id.name))?;
+    // Gone: nothing to roll to, and the replicas run on.
+    let now = found.map(|environment| i64::try_from(environment.body.version).unwrap_or(i64::MAX));
+    if now.is_none() || now == prior.environment_version.known() {
+        planned.environment_version = prior.environment_version;
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! `azureml_endpoint_version`: one of the versions behind an endpoint's URL.
+
+mod document;
+pub mod model;
+mod plan;
+mod resource;
+mod schema;
+
+pub use document::shown_share;
+pub use plan::share;
+pub use resource::EndpointVersionResource;
+
+#[cfg(all(test, unix))]
+#[path = "endpoint_version/tests.rs"]
+mod tests;
