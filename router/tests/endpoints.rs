@@ -80,10 +80,12 @@ fn an_unknown_pin_is_a_404_that_lists_the_versions_and_a_share_of_zero_can_be_pi
     assert_eq!((blue.count(), green.count()), (20, 20));
 }
 
+/// Asks on a connection, on a path, with a sticky key.
+type Ask = fn(&mut Client, &str, &str) -> String;
+
 #[test]
 fn sticky_callers_stay_on_the_owner_of_their_slot_and_few_move_with_the_shares() {
     let (blue, green) = (TestReplica::echo("blue"), TestReplica::echo("green"));
-    type Ask = fn(&mut Client, &str, &str) -> String;
     let kinds: [(serde_json::Value, Ask); 3] = [
         (json!({"header": "x-user"}), |client, path, key| answered_by(client, path, &format!("X-User: {key}\r\n"))),
         (json!({"cookie": "sid"}), |client, path, key| {
@@ -149,8 +151,7 @@ fn the_share_of_a_version_without_replicas_goes_to_the_default_and_comes_back() 
     for _ in 0..20 {
         assert_eq!(answered_by(&mut client, &without.path(), ""), "blue");
     }
-    let key =
-        (0..).find(|key: &u32| without.slots.owner(slots::slot("e", key.to_string().as_bytes())) == Some("green"));
+    let key = (0..1_000).find(|key| without.slots.owner(slots::slot("e", key.to_string().as_bytes())) == Some("green"));
     let key = format!("x-user: {}\r\n", key.expect("some key"));
     assert_eq!(answered_by(&mut client, &without.path(), &key), "blue", "sticky requests, too");
     let counted = stats(&mut router, "green");
