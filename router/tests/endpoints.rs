@@ -274,6 +274,29 @@ fn a_request_that_waits_for_a_version_without_replicas_goes_to_the_first_that_ha
 }
 
 #[test]
+fn a_request_that_waits_goes_to_another_version_as_soon_as_its_replica_is_well_again() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let state = Arc::clone(&broken);
+    let blue = TestReplica::start("blue", move |exchange| {
+        exchange.body();
+        if state.load(SeqCst) { exchange.close = true } else { exchange.ok("blue:") }
+    });
+    let service = pair((0, &[&blue]), (10_000, &[]));
+    let mut config = Router::config();
+    // Long enough that only the pinned request below is a probe.
+    (config.upstream.backoff_ms, config.upstream.backoff_max_ms, config.upstream.dropped_retries) = (50, 50, 0);
+    let mut router = Router::start(config, &[&service]);
+    let pin = format!("{PIN}: blue\r\n");
+    assert_eq!(router.client().post_with(&service.path(), &pin, "").response().status, 502);
+    let mut waiting = router.client();
+    waiting.post(&service.path(), "");
+    broken.store(false, SeqCst);
+    assert_eq!(router.client().post_with(&service.path(), &pin, "").response().status, 200);
+    assert_eq!(waiting.response().text(), "blue:");
+    eventually("nobody waits", || router.stats()["e"].queued == 0);
+}
+
+#[test]
 fn the_routers_own_answers_name_the_version_that_they_belong_to() {
     let silent = TestReplica::start("green", |exchange| {
         exchange.body();

@@ -85,8 +85,10 @@ impl Shared {
 
     /// Some version may have become ready: requests that wait for one that is not look again where they can go.
     fn look_again(&self) {
-        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let gates: Vec<Arc<Gate>> = gates.iter().filter_map(Weak::upgrade).collect();
+        let gates: Vec<Arc<Gate>> = {
+            let known = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            known.iter().filter_map(Weak::upgrade).collect()
+        };
         if gates.len() > 1 && gates.iter().any(|gate| !gate.set().down()) {
             for gate in gates.iter().filter(|gate| gate.awaited() && gate.set().down()) {
                 gate.recall();

@@ -245,7 +245,7 @@ impl Supervisor {
         let workers = self.workers.iter().filter_map(Worker::deadline);
         let questions = self.questions.deadline();
         let due = self.needs_worker().then_some(self.worker_due);
-        let retirement = self.retirement.map(|at| {
+        let retirement = self.retirement.filter(|_| self.stopping.is_none()).map(|at| {
             let left = Timestamp::now().duration_until(at);
             Instant::now() + Duration::try_from(left).unwrap_or_default()
         });
