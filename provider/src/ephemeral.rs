@@ -3,8 +3,8 @@
 //! Opening reads files and changes nothing, and needs no running router, because Terraform opens ephemeral resources also
 //! when it only plans.
 
-pub mod webservice_keys;
-pub mod webservice_logs;
+pub mod keys;
+pub mod logs;
 
 use tfplugin::AnyEphemeralResource;
 
@@ -13,5 +13,10 @@ use crate::provider::Settings;
 /// Every ephemeral resource.
 #[must_use]
 pub fn all() -> Vec<Box<dyn AnyEphemeralResource<Settings>>> {
-    vec![Box::new(webservice_keys::WebserviceKeys), Box::new(webservice_logs::WebserviceLogs)]
+    vec![
+        Box::new(keys::WebserviceKeys),
+        Box::new(keys::EndpointKeys),
+        Box::new(logs::WebserviceLogs),
+        Box::new(logs::EndpointLogs),
+    ]
 }

@@ -80,6 +80,83 @@ impl World {
     }
 }
 
+/// A workspace with everything that a deployment needs.
+pub(crate) struct Serving {
+    pub(crate) world: World,
+    pub(crate) compute: State,
+    pub(crate) environment: State,
+    pub(crate) model: State,
+}
+
+impl Serving {
+    pub(crate) async fn new() -> Self {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        let environment =
+            json!({ "name": "plain", "workspace_id": world.workspace, "pip_requirements": "# nothing\n" });
+        let environment = world.core.create("azureml_environment", environment).await.expect("created");
+        fs::write(world.path("model.txt"), "one").expect("written");
+        let model = json!({ "name": "one", "workspace_id": world.workspace, "path": world.path("model.txt") });
+        let model = world.core.create("azureml_model", model).await.expect("created");
+        Self { world, compute, environment, model }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.world.core
+    }
+
+    pub(crate) fn inference(&self, script: &str) -> Value {
+        json!({
+            "source_directory": self.world.path("src"),
+            "entry_script": script,
+            "environment_id": self.environment.text("id"),
+        })
+    }
+
+    pub(crate) fn write_script(&self, text: &str) {
+        fs::write(self.world.path("src/score.py"), text).expect("written");
+    }
+
+    /// The configuration of the endpoint `churn`, with changes.
+    pub(crate) fn endpoint_config(&self, changes: &Value) -> Value {
+        changed(json!({ "name": "churn", "compute_id": self.compute.text("id") }), changes)
+    }
+
+    pub(crate) async fn endpoint(&self, changes: &Value) -> State {
+        self.core().create("azureml_endpoint", self.endpoint_config(changes)).await.expect("created")
+    }
+
+    /// The configuration of a version of an endpoint, with changes.
+    pub(crate) fn version_config(&self, endpoint: &State, name: &str, changes: &Value) -> Value {
+        let config = json!({
+            "name": name,
+            "endpoint_id": endpoint.text("id"),
+            "model_ids": [self.model.text("version_id")],
+            "inference_config": self.inference("score.py"),
+            "num_replicas": 1,
+        });
+        changed(config, changes)
+    }
+
+    pub(crate) async fn version(&self, endpoint: &State, name: &str, changes: &Value) -> State {
+        let config = self.version_config(endpoint, name, changes);
+        self.core().create("azureml_endpoint_version", config).await.expect("created")
+    }
+
+    /// Served shares by version, in percent, of the endpoint `churn`.
+    pub(crate) fn shares(&self) -> Vec<(String, String)> {
+        let table = self.document().served;
+        let shares = table.into_iter().flat_map(|table| table.shares);
+        shares.map(|(name, share)| (name, share.to_string())).collect()
+    }
+
+    /// The document of the endpoint `churn`.
+    pub(crate) fn document(&self) -> serving::service::Service {
+        let document = fs::read(self.world.path("ws/local/local/services/churn.json")).expect("a document");
+        serving::service::Service::read(&document).expect("a service")
+    }
+}
+
 async fn core(folder: &Path, owner: &str) -> Core {
     let provider = AzureMl::with_scorers(Scorers::within(folder));
     Core::start_with(provider, json!({ "owner": owner })).await.expect("started")

@@ -6,7 +6,7 @@ mod plan;
 mod resource;
 mod schema;
 
-pub use document::shown_share;
+pub use document::{observed_state, shown_share};
 pub use plan::share;
 pub use resource::EndpointVersionResource;
 

@@ -134,7 +134,8 @@ pub fn shown_share(share: BasisPoints) -> Number {
 }
 
 /// The state that users see.
-pub(super) fn observed_state(service: &Service, name: &str, status: Option<&ServiceStatus>) -> Attr<String> {
+#[must_use]
+pub fn observed_state(service: &Service, name: &str, status: Option<&ServiceStatus>) -> Attr<String> {
     let Some(version) = service.versions.get(name) else { return Attr::Null };
     let whole = document::is_whole(version, status.and_then(|status| status.versions.get(name)));
     document::state_of(is_finished(service, version), whole).into()

@@ -1,32 +1,12 @@
 use serde_json::{Value, json};
-use tfplugin::testing::{Action, Core, CoreError, State, UNKNOWN};
+use tfplugin::testing::{Action, CoreError, State, UNKNOWN};
 
 use crate::cluster::Cluster as _;
-use crate::testing::{SCRIPT, World, changed, complaint, left};
+use crate::testing::{SCRIPT, Serving, World, changed, complaint, left};
 
 const TYPE: &str = "azureml_webservice";
 
-struct Serving {
-    world: World,
-    compute: State,
-    environment: State,
-    model: State,
-}
-
 impl Serving {
-    /// Everything that a webservice needs.
-    async fn new() -> Self {
-        let world = World::new().await;
-        let compute = world.compute().await;
-        let environment =
-            json!({ "name": "plain", "workspace_id": world.workspace, "pip_requirements": "# nothing\n" });
-        let environment = world.core.create("azureml_environment", environment).await.expect("created");
-        std::fs::write(world.path("model.txt"), "one").expect("written");
-        let model = json!({ "name": "one", "workspace_id": world.workspace, "path": world.path("model.txt") });
-        let model = world.core.create("azureml_model", model).await.expect("created");
-        Self { world, compute, environment, model }
-    }
-
     fn config(&self, changes: &Value) -> Value {
         let config = json!({
             "name": "double",
@@ -36,18 +16,6 @@ impl Serving {
             "num_replicas": 1,
         });
         changed(config, changes)
-    }
-
-    fn inference(&self, script: &str) -> Value {
-        json!({
-            "source_directory": self.world.path("src"),
-            "entry_script": script,
-            "environment_id": self.environment.text("id"),
-        })
-    }
-
-    fn core(&self) -> &Core {
-        &self.world.core
     }
 
     async fn create(&self, changes: &Value) -> State {
@@ -62,10 +30,6 @@ impl Serving {
         let keys = json!({ "webservice_id": state.text("id") });
         let keys = self.core().ephemeral("azureml_webservice_keys", keys).await.expect("opened");
         ["primary_key", "secondary_key"].map(|slot| keys.result.text(slot))
-    }
-
-    fn write_script(&self, text: &str) {
-        std::fs::write(self.world.path("src/score.py"), text).expect("written");
     }
 }
 

@@ -1,0 +1,3 @@
+# Everything goes to the default, whatever share it claims.
+traffic         = {}
+default_version = "ridge"

@@ -1,0 +1,4 @@
+ephemeral "azureml_endpoint_logs" "churn" {
+  endpoint_id = azureml_endpoint.churn.id
+  num_lines   = 100
+}
