@@ -100,6 +100,10 @@ pub struct VersionStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// Why the wanted revision does not become ready, from the newest failure; cleared when it is.
     pub failure: Option<Failure>,
+    /// The version has a share of its endpoint's traffic and no ready replica, while another version has one: its share
+    /// goes there now, to the default first.
+    #[serde(default)]
+    pub diverted: bool,
 }
 
 impl VersionStatus {

@@ -70,7 +70,10 @@ pub enum RouterError {
         endpoint: bool,
     },
     /// The request pins a version that does not exist.
-    #[error("the service {service} has no version {version}; its versions are: {}", versions.join(", "))]
+    #[error(
+        "the service {service} has no version {version}; {}",
+        if versions.is_empty() { "it has no versions yet".to_owned() } else { format!("its versions are: {}", versions.join(", ")) }
+    )]
     VersionNotFound {
         /// Name of the service.
         service: String,
@@ -180,7 +183,7 @@ pub enum RouterError {
         retry_after: u32,
     },
     /// The endpoint has no version that could answer.
-    #[error("the endpoint {service} has no version; add an azureml_endpoint_version to it")]
+    #[error("the endpoint {service} has no version to serve; add an azureml_endpoint_version to it")]
     NoVersions {
         /// Name of the endpoint.
         service: String,

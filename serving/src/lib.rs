@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod token;
 pub mod traffic;
 pub mod validate;
+pub mod vectors;
 pub mod wire;
 
 pub use document::{ReadError, schema};

@@ -175,11 +175,16 @@ impl Service {
 }
 
 impl Version {
+    /// When the version's time to retire is over, if it is retiring.
+    #[must_use]
+    pub fn retires_at(&self) -> Option<jiff::Timestamp> {
+        self.retiring_until.as_deref()?.parse().ok()
+    }
+
     /// The version's time to retire is over: nothing of it serves any more.
     #[must_use]
     pub fn retired(&self, now: jiff::Timestamp) -> bool {
-        let until = self.retiring_until.as_deref().map(str::parse::<jiff::Timestamp>);
-        until.is_some_and(|until| until.is_ok_and(|until| until <= now))
+        self.retires_at().is_some_and(|until| until <= now)
     }
 }
 
@@ -322,7 +327,10 @@ impl std::fmt::Debug for KeySlot {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("primary", &self.primary).field("secondary", &self.secondary).finish()
+        f.debug_struct("Keys")
+            .field("primary", &self.primary)
+            .field("secondary", &self.secondary)
+            .finish_non_exhaustive()
     }
 }
 

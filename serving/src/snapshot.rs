@@ -109,4 +109,17 @@ pub struct VersionStats {
     pub in_flight: u64,
     /// Sum of the answered requests' latency in microseconds, queueing included.
     pub latency_us_total: u64,
+    /// Half of the answered requests took at most so many microseconds, within 7 %.
+    #[serde(default)]
+    pub latency_us_p50: u64,
+    /// 99 of 100 answered requests took at most so many microseconds, within 7 %.
+    #[serde(default)]
+    pub latency_us_p99: u64,
+    /// Requests that were the version's by weight or by their sticky key and went to another one, because it had no ready
+    /// replica.
+    #[serde(default)]
+    pub diverted: u64,
+    /// It has no ready replica while another version of its endpoint has: its share goes there now.
+    #[serde(default)]
+    pub diverting: bool,
 }

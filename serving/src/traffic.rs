@@ -356,14 +356,28 @@ impl Service {
         }
     }
 
+    /// Takes the versions out whose time to [retire](Version::retired) is over, and their shares out of the served table.
+    /// True if there were any.
+    pub fn drop_retired(&mut self, now: jiff::Timestamp) -> bool {
+        let before = self.versions.len();
+        self.versions.retain(|_, version| !version.retired(now));
+        if self.versions.len() == before {
+            return false;
+        }
+        // Of what is left, what is declared decides on the default alone; versions of the table keep their shares.
+        let left = self.versions.iter().map(|(name, version)| (name.clone(), version.into())).collect();
+        self.served = self.served.take().and_then(|table| table.retain(&left));
+        true
+    }
+
     /// A version may declare nothing of what the assignment declares.
     fn beside_assignment(&self, declared: &BTreeMap<String, Declared>) -> Result<(), Conflicts> {
-        let declares = |(_, version): &(&String, &Version)| {
+        let claims = |(_, version): &(&String, &Version)| {
             let Declaration { traffic, is_default, .. } = version.declared;
             version.committed && version.retiring_until.is_none() && (traffic.0 > 0 || is_default == Some(true))
         };
         let names: Vec<String> = match &self.assignment {
-            Some(_) => self.versions.iter().filter(declares).map(|(name, _)| name.clone()).collect(),
+            Some(_) => self.versions.iter().filter(claims).map(|(name, _)| name.clone()).collect(),
             None => Vec::new(),
         };
         if names.is_empty() {
@@ -377,3 +391,7 @@ impl Service {
 #[cfg(test)]
 #[path = "traffic_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod settle_tests;

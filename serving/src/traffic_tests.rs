@@ -157,7 +157,7 @@ proptest! {
     fn a_settled_table_serves_each_version_its_share_and_the_default_the_rest(first in set(), second in set()) {
         let mut served: Option<Table> = None;
         for set in [first, second] {
-            let borrowed: Vec<(&str, Declaration)> = set.iter().map(|(name, declaration)| (name.as_str(), declaration.clone())).collect();
+            let borrowed: Vec<(&str, Declaration)> = set.iter().map(|(name, declaration)| (name.as_str(), *declaration)).collect();
             let declared = declared(&borrowed);
             let sum: u32 = set.iter().map(|(_, declaration)| u32::from(declaration.traffic.0)).sum();
             let claims = set.iter().filter(|(_, declaration)| declaration.is_default == Some(true)).count();

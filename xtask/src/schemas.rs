@@ -14,6 +14,7 @@ pub(crate) fn render(schemas: &ProviderSchemas) -> Vec<Rendered> {
     vec![
         file("schemas/service.schema.json", &json!(serving::schema())),
         file("schemas/provider.json", &provider(schemas)),
+        file("schemas/traffic-vectors.json", &serving::vectors::traffic()),
     ]
 }
 

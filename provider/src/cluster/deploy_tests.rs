@@ -141,6 +141,7 @@ impl Cluster for Memory {
             available_replicas: 1,
             replicas: vec![replica],
             failure: (!ready).then_some(failure),
+            diverted: false,
         };
         Ok(Some(ServiceStatus {
             accepted_generation: service.generation,

@@ -274,6 +274,7 @@ mod tests {
             available_replicas: 1,
             replicas: vec![replica("new", ReplicaState::Ready)],
             failure: None,
+            diverted: false,
         }
     }
 

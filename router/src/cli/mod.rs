@@ -6,7 +6,6 @@
 
 mod failure;
 mod gc;
-mod logs;
 mod service;
 mod table;
 mod token;
@@ -25,6 +24,7 @@ use crate::config::Config;
 use crate::supervise::Options;
 use crate::{inherit, route, supervise};
 use failure::Failure;
+use service::Noun;
 
 /// The router of azureml services, and the supervisor of a local compute.
 ///
@@ -53,9 +53,12 @@ enum Command {
         #[arg(long)]
         listen_fd: RawFd,
     },
-    /// Look at the services of a local compute.
+    /// Look at the webservices of a local compute.
     #[command(subcommand)]
     Service(service::Command),
+    /// Look at the endpoints of a local compute.
+    #[command(subcommand)]
+    Endpoint(service::Command),
     /// Find what no service document names any more: app directories, keys, logs, sockets, programs. Only lists it,
     /// unless told to delete.
     Gc {
@@ -118,7 +121,8 @@ fn run(command: Command) -> Result<(), Failure> {
             supervise::run(&options).map_err(|error| Failure::failed(error.to_string()))
         }
         Command::Route { listen_fd } => route(listen_fd),
-        Command::Service(command) => service::run(command),
+        Command::Service(command) => service::run(Noun::Service, command),
+        Command::Endpoint(command) => service::run(Noun::Endpoint, command),
         Command::Gc { compute, delete, json } => {
             compute.enter()?;
             gc::run(delete, json)

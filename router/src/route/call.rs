@@ -10,6 +10,8 @@ use serving::wire;
 use super::auth::Credential;
 use super::event_loop::Instant;
 use super::ids::Ids;
+use super::pick::Wish;
+use super::sticky;
 use super::table::{Service, Version};
 use super::thread::Thread;
 use super::token::Ask;
@@ -72,7 +74,7 @@ pub(super) enum Target {
 pub(super) struct Route {
     pub(super) service: Arc<Service>,
     pub(super) version: Arc<Version>,
-    pub(super) pin: Option<String>,
+    pub(super) wish: Wish,
     /// Request line and the fields that are the same in every attempt.
     pub(super) head: Vec<u8>,
 }
@@ -164,9 +166,12 @@ fn target(
     if matches!(request.framing, Framing::Sized(length) if length > limit) {
         return Err(RouterError::BodyTooLarge { limit });
     }
-    let pin = pin?;
-    let version = thread.version(&service, pin.as_deref())?;
-    Ok(Target::Forward(Route { service, version, pin, head: head(request, path, ids) }))
+    let mut wish = Wish { pin: pin?, slot: None };
+    if wish.pin.is_none() {
+        wish.slot = sticky::slot(&service, request);
+    }
+    let version = thread.version(&service, &wish)?;
+    Ok(Target::Forward(Route { service, version, wish, head: head(request, path, ids) }))
 }
 
 /// Kind and name of the service that a path is for, and the path on its replicas.

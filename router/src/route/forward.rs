@@ -1,6 +1,7 @@
 //! A request's way to a replica: wait for a slot, send, repeat elsewhere what was not answered, deliver.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use serving::error::RouterError;
 
@@ -12,6 +13,7 @@ use super::connection::{Connection, micros};
 use super::download::Refusal;
 use super::event_loop::{Either, Instant, Reader, race};
 use super::gate::{NoPlace, Slot};
+use super::pick::better_elsewhere;
 use super::subscribe;
 use super::upload::{self, UploadError};
 use crate::http1::{Framing, encode};
@@ -34,7 +36,7 @@ const AHEAD: usize = 16 * 1024;
 
 /// Sends a request to a replica of its version and delivers the response.
 pub(super) async fn forward(connection: &mut Connection, call: &mut Call, route: &mut Route) -> End {
-    let deadline = call.arrival + route.version.timeout;
+    let mut deadline = call.arrival + route.version.timeout;
     if let Err(end) = gather(connection, call).await {
         return end;
     }
@@ -46,12 +48,14 @@ pub(super) async fn forward(connection: &mut Connection, call: &mut Call, route:
         let waited = Instant::now();
         let slot = match acquire(connection, route, (deadline, patience), &mut age).await {
             Ok(slot) => slot,
-            Err(Denied::Gone) => {
+            Err(Denied::LookAgain) => {
+                let before = Arc::clone(&route.version.gate.service);
                 if let Err(error) = again(connection, route) {
                     return End::Failed(error);
                 }
-                patience = queued + route.version.wait;
-                age = None;
+                (deadline, patience) = (call.arrival + route.version.timeout, queued + route.version.wait);
+                // The age counts within one service.
+                age = age.filter(|_| Arc::ptr_eq(&before, &route.version.gate.service));
                 continue;
             }
             Err(Denied::CallerLeft) => return End::CallerLeft,
@@ -102,20 +106,21 @@ async fn gather(connection: &mut Connection, call: &mut Call) -> Result<(), End>
     })
 }
 
-/// Picks again after the version was removed while the request waited.
+/// Picks again after the version was removed, or lost its last replica, while the request waited.
 fn again(connection: &Connection, route: &mut Route) -> Result<(), RouterError> {
     let table = connection.thread.table();
     let name = route.service.name.to_string();
     let service = table.service(&name).filter(|service| service.kind == route.service.kind).cloned();
     let service = service.ok_or(RouterError::NoReadyReplicas { service: name, retry_after: 1 })?;
-    route.version = connection.thread.version(&service, route.pin.as_deref())?;
+    route.version = connection.thread.version_again(&service, route)?;
     route.service = service;
     Ok(())
 }
 
 /// Why a request gets no slot.
 enum Denied {
-    Gone,
+    /// The version is gone, or has no ready replica while another one has.
+    LookAgain,
     CallerLeft,
     Error(RouterError),
 }
@@ -133,13 +138,20 @@ async fn acquire(
     {
         return Ok(slot);
     }
+    if better_elsewhere(route) {
+        return Err(Denied::LookAgain);
+    }
     let service = || route.service.name.to_string();
     let most = thread.config.limits.queue_length;
     let mut ticket = version.gate.enqueue(*age, most).map_err(|error| match error {
         NoPlace::Full => Denied::Error(RouterError::QueueFull { service: service(), limit: most, retry_after: 1 }),
-        NoPlace::Gone => Denied::Gone,
+        NoPlace::Gone => Denied::LookAgain,
     })?;
     *age = Some(ticket.age);
+    // Another version may have become ready just before this request could be seen waiting.
+    if better_elsewhere(route) {
+        return ticket.slot.try_recv().map_err(|_| Denied::LookAgain);
+    }
     let clock = version.gate.clock().clone();
     let Connection { stream, buffer, timer, .. } = connection;
     let mut left = pin!(left(&mut stream.reader, buffer));
@@ -149,7 +161,7 @@ async fn acquire(
         let until = deadline.min(patience).min(probe.unwrap_or(deadline));
         match timer.until(until, race(&mut ticket.slot, left.as_mut())).await {
             Ok(Either::First(Ok(slot))) => return Ok(slot),
-            Ok(Either::First(Err(_))) => return Err(Denied::Gone),
+            Ok(Either::First(Err(_))) => return Err(Denied::LookAgain),
             Ok(Either::Second(())) => return Err(Denied::CallerLeft),
             Err(_) => {}
         }

@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
-use serving::snapshot::VersionStats;
 
+use super::counters::Counters;
 use super::event_loop::oneshot;
 use super::replica::Replica;
 use crate::config::Upstream;
@@ -49,6 +49,11 @@ impl ReplicaSet {
         }
     }
 
+    /// A request may go there: some replica is well, or its pause after a failure is over, so that one request probes it.
+    pub(super) fn ready(&self, clock: &super::Clock) -> bool {
+        !self.down() || self.next_probe().is_some_and(|at| at <= clock.now())
+    }
+
     /// No replica can be reached, as far as is known.
     pub(super) fn down(&self) -> bool {
         self.replicas.iter().all(|replica| replica.retry_at().is_some())
@@ -67,36 +72,27 @@ pub(super) struct Shared {
     pub(super) queued: AtomicUsize,
     /// Counts the requests that ever waited: the age of each.
     arrivals: AtomicU64,
+    /// The gates of all versions.
+    gates: Mutex<Vec<Weak<Gate>>>,
 }
 
-/// Counters of one version.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    requests: AtomicU64,
-    errors: AtomicU64,
-    in_flight: AtomicU64,
-    latency_us: AtomicU64,
-}
-
-impl Counters {
-    /// Counts an answered request.
-    pub(super) fn answered(&self, status: u16, latency_us: u64) {
-        use std::sync::atomic::Ordering::Relaxed;
-
-        self.requests.fetch_add(1, Relaxed);
-        self.latency_us.fetch_add(latency_us, Relaxed);
-        if status >= 500 {
-            self.errors.fetch_add(1, Relaxed);
-        }
+impl Shared {
+    /// From now on the service has these versions.
+    pub(super) fn set_gates(&self, gates: Vec<Weak<Gate>>) {
+        *self.gates.lock().unwrap_or_else(PoisonError::into_inner) = gates;
+        self.look_again();
     }
 
-    /// As the supervisor gets them.
-    pub(super) fn read(&self) -> VersionStats {
-        VersionStats {
-            requests: self.requests.load(SeqCst),
-            errors: self.errors.load(SeqCst),
-            in_flight: self.in_flight.load(SeqCst),
-            latency_us_total: self.latency_us.load(SeqCst),
+    /// Some version may have become ready: requests that wait for one that is not look again where they can go.
+    fn look_again(&self) {
+        let gates: Vec<Arc<Gate>> = {
+            let known = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            known.iter().filter_map(Weak::upgrade).collect()
+        };
+        if gates.len() > 1 && gates.iter().any(|gate| !gate.set().down()) {
+            for gate in gates.iter().filter(|gate| gate.awaited() && gate.set().down()) {
+                gate.recall();
+            }
         }
     }
 }
@@ -245,9 +241,14 @@ impl Gate {
 
     /// The version is gone: those who wait look at the table again.
     pub(super) fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
+        self.lock().closed = true;
         self.set.store(Arc::default());
+        self.recall();
+    }
+
+    /// Those who wait look again where they can go; who has no other place comes back to its own.
+    fn recall(&self) {
+        let mut queue = self.lock();
         let waiters = std::mem::take(&mut queue.waiters);
         self.waiting.store(0, SeqCst);
         drop(queue);
@@ -299,7 +300,7 @@ pub(super) struct Slot {
 
 impl Slot {
     fn new(gate: &Arc<Gate>, replica: Arc<Replica>, limit: u32) -> Self {
-        gate.counters.in_flight.fetch_add(1, SeqCst);
+        gate.counters.begun();
         Self { gate: Arc::clone(gate), replica, limit, grant: None }
     }
 
@@ -307,114 +308,27 @@ impl Slot {
     pub(super) fn succeeded(&self) {
         if self.replica.succeeded() {
             self.gate.pump();
+            self.gate.service.look_again();
         }
     }
 
     /// The replica failed: leave it alone for a while.
     pub(super) fn failed(&self) {
         self.replica.failed(self.gate.clock.now(), &self.gate.upstream);
+        if self.gate.awaited() && self.gate.set().down() {
+            self.gate.recall();
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.gate.counters.in_flight.fetch_sub(1, SeqCst);
+        self.gate.counters.ended();
         self.replica.release();
         self.gate.pump();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU32;
-
-    use serving::snapshot::Address;
-
-    use super::*;
-
-    fn gate(replicas: u64, limit: u32) -> Arc<Gate> {
-        let replicas = (0..replicas)
-            .map(|key| Arc::new(Replica::new(key, key.to_string(), Address::Unix(String::new()))))
-            .collect();
-        let gate = Arc::new(Gate::new(crate::route::Clock::new(), Upstream::default(), Arc::default()));
-        gate.install(Arc::new(ReplicaSet { limit, replicas }));
-        gate
-    }
-
-    #[test]
-    fn slots_go_to_the_least_loaded_replica_and_end_at_the_limit() {
-        let gate = gate(3, 2);
-        let slots: Vec<Slot> = (0..6).map(|_| gate.try_take(0).expect("a slot")).collect();
-        let keys: Vec<u64> = slots.iter().map(|slot| slot.replica.key).collect();
-        assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
-        assert!(gate.try_take(0).is_none());
-    }
-
-    #[test]
-    fn waiting_requests_get_slots_oldest_first_and_a_returning_one_keeps_its_age() {
-        let gate = gate(1, 1);
-        let running = gate.try_take(0).expect("a slot");
-        let mut first = gate.enqueue(None, 10).expect("a place");
-        let mut second = gate.enqueue(None, 10).expect("a place");
-        let third = gate.enqueue(None, 10).expect("a place");
-        assert!(gate.try_take(0).is_none(), "newcomers do not overtake");
-        drop(running);
-        let slot = first.slot.try_recv().expect("the oldest");
-        assert!(second.slot.try_recv().is_err());
-        let age = first.age;
-        drop(first);
-        let mut returned = gate.enqueue(Some(age), 10).expect("a place");
-        drop(slot);
-        let slot = returned.slot.try_recv().expect("still the oldest");
-        drop((second, third));
-        drop(slot);
-        assert!(gate.try_take(0).is_some(), "slots of those who left are not lost");
-    }
-
-    #[test]
-    fn a_full_queue_refuses_and_a_closed_gate_sends_its_waiters_away() {
-        let gate = gate(1, 1);
-        let _running = gate.try_take(0).expect("a slot");
-        let mut ticket = gate.enqueue(None, 1).expect("a place");
-        assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Full));
-        gate.close();
-        assert!(ticket.slot.try_recv().is_err());
-        drop(ticket);
-        assert_eq!(gate.enqueue(None, 1).map(|ticket| ticket.age), Err(NoPlace::Gone));
-        assert_eq!(gate.service.queued.load(SeqCst), 0);
-    }
-
-    #[test]
-    fn under_contention_no_slot_is_lost_and_the_limit_is_never_exceeded() {
-        let gate = gate(2, 2);
-        let running = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let (gate, running) = (&gate, &running);
-                scope.spawn(move || {
-                    for _ in 0..2_000 {
-                        let slot = gate.try_take(thread).unwrap_or_else(|| {
-                            let ticket = gate.enqueue(None, 100).expect("a place");
-                            take(ticket)
-                        });
-                        assert!(running.fetch_add(1, SeqCst) < 4);
-                        running.fetch_sub(1, SeqCst);
-                        drop(slot);
-                    }
-                });
-            }
-        });
-        assert_eq!(gate.counters.read().in_flight, 0);
-        assert_eq!(gate.service.queued.load(SeqCst), 0);
-    }
-
-    /// Waits for the ticket's slot without an event loop.
-    fn take(mut ticket: Ticket) -> Slot {
-        loop {
-            if let Ok(slot) = ticket.slot.try_recv() {
-                return slot;
-            }
-            std::thread::yield_now();
-        }
-    }
-}
+#[path = "gate_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! The data path: the router worker.
 //!
-//! A request's way: `connection` reads its head, `call` takes out what is needed and finds service and version,
+//! A request's way: `connection` reads its head, `call` takes out what is needed and finds the service, `pick` its version,
 //! `forward` waits for a slot of a replica at the version's `gate`, `attempt` sends it there and delivers the
 //! response. Every thread does all of this for its own connections and shares with the others only the `table`, the
 //! gates and the replicas' counters. `worker` owns the threads and the control channel.
@@ -12,14 +12,18 @@ mod auth;
 mod buffer;
 mod call;
 mod connection;
+mod counters;
 mod download;
 mod event_loop;
 mod forward;
 mod gate;
 mod ids;
 mod issuers;
+mod latency;
+mod pick;
 mod pool;
 mod replica;
+mod sticky;
 mod subscribe;
 mod table;
 mod thread;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serving::picker::Picker;
-use serving::service::{AuthMode, Kind};
+use serving::service::{AuthMode, Kind, Sticky};
 use serving::snapshot::{Address, Entry, ServiceStats, Snapshot};
-use serving::{token, traffic, wire};
+use serving::{slots, token, traffic, wire};
 
 use super::Clock;
 use super::auth::keys::{Digest, Keys};
@@ -39,6 +39,8 @@ pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) kind: Kind,
     pub(super) access: Access,
+    /// Where a request's sticky key is.
+    pub(super) sticky: Option<Sticky>,
     /// In the order of their names.
     pub(super) versions: Vec<Arc<Version>>,
     pub(super) split: Option<Split>,
@@ -65,6 +67,16 @@ pub(super) struct Split {
     pub(super) activation: u64,
     /// For each share, in the order of names, the place in `versions`.
     pub(super) versions: Vec<usize>,
+    /// For each slot the place of its owner among the shares, if the service is sticky.
+    owners: Option<Arc<[u8]>>,
+}
+
+impl Split {
+    /// The share that owns a slot.
+    pub(super) fn owner(&self, slot: u16) -> Option<usize> {
+        let owner = usize::from(*self.owners.as_ref()?.get(usize::from(slot))?);
+        (owner < self.versions.len()).then_some(owner)
+    }
 }
 
 /// A version in the table.
@@ -132,7 +144,41 @@ struct Kept {
     index: usize,
     shared: Arc<Shared>,
     gates: BTreeMap<String, Arc<Gate>>,
-    split: Option<(traffic::Table, u64)>,
+    split: Option<InForce>,
+}
+
+/// A traffic table, and what was made of it.
+#[derive(Debug)]
+struct InForce {
+    table: traffic::Table,
+    activation: u64,
+    /// Owners of the slots, once somebody needs them.
+    owners: Option<Arc<[u8]>>,
+}
+
+impl InForce {
+    fn owners(&mut self) -> Arc<[u8]> {
+        let table = &self.table;
+        let expand = || {
+            let names: Vec<&str> = Picker::names(table).collect();
+            if table.slots.is_empty() {
+                // The document is of a time before slots; every router deals them the same way.
+                return slots::reassign(&table.slots, &table.shares).expand(&names).into();
+            }
+            table.slots.expand(&names).into()
+        };
+        Arc::clone(self.owners.get_or_insert_with(expand))
+    }
+}
+
+impl Kept {
+    /// The version has a share that goes to another version now.
+    fn diverts(&self, name: &str, gate: &Gate) -> bool {
+        let Some(InForce { table, .. }) = &self.split else { return false };
+        table.shares.get(name).is_some_and(|share| share.0 > 0)
+            && gate.set().down()
+            && table.shares.keys().any(|other| self.gates.get(other).is_some_and(|gate| !gate.set().down()))
+    }
 }
 
 impl Registry {
@@ -183,6 +229,11 @@ impl Registry {
     pub(super) fn commit(&mut self, table: &Table) {
         for (name, kept) in &mut self.services {
             let service = table.service(name);
+            for version in
+                service.into_iter().flat_map(|service| &service.versions).filter(|version| !version.set.down())
+            {
+                version.gate.counters.serves_again(name, &version.name);
+            }
             kept.gates.retain(|version, gate| {
                 let listed = service.and_then(|service| service.versions.iter().find(|known| known.name == *version));
                 match listed {
@@ -191,6 +242,7 @@ impl Registry {
                 }
                 listed.is_some()
             });
+            kept.shared.set_gates(kept.gates.values().map(Arc::downgrade).collect());
         }
         let free = &mut self.free;
         self.services.retain(|name, kept| {
@@ -209,7 +261,11 @@ impl Registry {
 
         let service = |kept: &Kept| ServiceStats {
             queued: kept.shared.queued.load(SeqCst) as u64,
-            versions: kept.gates.iter().map(|(name, gate)| (name.clone(), gate.counters.read())).collect(),
+            versions: kept
+                .gates
+                .iter()
+                .map(|(name, gate)| (name.clone(), gate.counters.read(kept.diverts(name, gate))))
+                .collect(),
         };
         self.services.iter().map(|(name, kept)| (name.clone(), service(kept))).collect()
     }
@@ -237,10 +293,12 @@ impl Registry {
             Kept { index, shared: Arc::default(), gates: BTreeMap::new(), split: None }
         });
         let versions = entry.service.versions.iter().zip(sets).map(|((version, document), set)| {
-            let gate = kept
-                .gates
-                .entry(version.clone())
-                .or_insert_with(|| Arc::new(Gate::new(clock.clone(), upstream.clone(), Arc::clone(&kept.shared))));
+            let gate = kept.gates.entry(version.clone()).or_insert_with(|| {
+                let gate = Arc::new(Gate::new(clock.clone(), upstream.clone(), Arc::clone(&kept.shared)));
+                // Nobody waits there yet, and the first who comes may come before the commit.
+                gate.install(Arc::clone(&set));
+                gate
+            });
             Arc::new(Version {
                 name: version.clone(),
                 deployment: format!("{}: {version}\r\n", wire::DEPLOYMENT).into_bytes(),
@@ -251,19 +309,26 @@ impl Registry {
             })
         });
         let versions: Vec<Arc<Version>> = versions.collect();
+        if entry.service.served.is_none() {
+            kept.split = None;
+        }
         let split = entry.service.served.as_ref().map(|served| {
-            if kept.split.as_ref().is_none_or(|(table, _)| table != served) {
+            if kept.split.as_ref().is_none_or(|in_force| in_force.table != *served) {
                 self.next_activation += 1;
-                kept.split = Some((served.clone(), self.next_activation));
+                let activation = self.next_activation;
+                kept.split = Some(InForce { table: served.clone(), activation, owners: None });
             }
+            let owners = kept.split.as_mut().filter(|_| entry.service.sticky.is_some()).map(InForce::owners);
             let place = |name: &str| versions.iter().position(|version| version.name == name);
             Split {
                 table: served.clone(),
-                activation: kept.split.as_ref().map_or(0, |(_, activation)| *activation),
+                activation: kept.split.as_ref().map_or(0, |in_force| in_force.activation),
+                owners,
                 versions: Picker::names(served).filter_map(place).collect(),
             }
         });
-        Service { name: name.into(), kind: entry.service.kind, access, versions, split, index: kept.index }
+        let sticky = entry.service.sticky.clone();
+        Service { name: name.into(), kind: entry.service.kind, access, sticky, versions, split, index: kept.index }
     }
 
     fn replica(&mut self, id: &str, address: &Address) -> Arc<Replica> {

@@ -16,7 +16,7 @@ use super::access::AccessLog;
 use super::auth::{Credential, attempts::Attempts, tokens::Tokens};
 use super::issuers::Issuers;
 use super::pool::Pool;
-use super::table::{Service, Table, Version};
+use super::table::{Service, Table};
 use crate::config::Config;
 
 /// State of one thread. Shared between its tasks, never with another thread but for the table.
@@ -35,7 +35,7 @@ pub(super) struct Thread {
     pub(super) pool: RefCell<Pool>,
     pub(super) log: RefCell<AccessLog>,
     /// By [`Service::index`]: the activation that the picker counts for, and the picker.
-    pickers: RefCell<Vec<Option<(u64, Picker)>>>,
+    pub(super) pickers: RefCell<Vec<Option<(u64, Picker)>>>,
     time: RefCell<Texts>,
     random: Cell<u128>,
     rotation: Cell<usize>,
@@ -99,37 +99,6 @@ impl Thread {
             Some(service) => credential.check(self, &table, service).map(|()| Arc::clone(service)),
             None => Err(credential.unknown(self, &table, name, kind == Kind::Endpoint)),
         }
-    }
-
-    /// Picks the version of a request: the pinned one, or by weight.
-    pub(super) fn version(&self, service: &Service, pin: Option<&str>) -> Result<Arc<Version>, RouterError> {
-        if let Some(pin) = pin {
-            return service.versions.iter().find(|version| version.name == pin).cloned().ok_or_else(|| {
-                RouterError::VersionNotFound {
-                    service: service.name.to_string(),
-                    version: pin.to_owned(),
-                    versions: service.versions.iter().map(|version| version.name.clone()).collect(),
-                }
-            });
-        }
-        let none = || RouterError::NoReadyReplicas { service: service.name.to_string(), retry_after: 1 };
-        let split = service.split.as_ref().ok_or_else(none)?;
-        if let [only] = split.versions[..] {
-            return Ok(Arc::clone(&service.versions[only]));
-        }
-        let mut pickers = self.pickers.borrow_mut();
-        if pickers.len() <= service.index {
-            pickers.resize_with(service.index + 1, || None);
-        }
-        let place = &mut pickers[service.index];
-        if place.as_ref().is_none_or(|(activation, _)| *activation != split.activation) {
-            *place = Picker::for_table(&split.table).map(|picker| (split.activation, picker));
-        }
-        let (_, picker) = place.as_mut().ok_or_else(none)?;
-        let at = |share: usize| &service.versions[split.versions[share]];
-        // Without any ready version the request waits on the one that it falls to.
-        let share = picker.pick_ready(|share| !at(share).set.replicas.is_empty()).unwrap_or_else(|| picker.pick());
-        Ok(Arc::clone(at(share)))
     }
 
     /// Numbers that differ, for request ids: unique, not secret. PCG of 128 bits.

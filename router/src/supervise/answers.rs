@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serving::admin::{ReplicaState, ReplicaStatus, Response, ServiceStatus, Status, VersionStatus};
+use serving::service::Service;
 use serving::snapshot::{ServiceStats, ToWorker};
 use tokio::sync::oneshot;
 
@@ -90,6 +91,11 @@ impl Supervisor {
             };
             status.versions.insert(version.clone(), of_version);
         }
+        for (name, found) in &self.documents.services {
+            if let (Some(good), Some(status)) = (&found.good, services.get_mut(name)) {
+                self.note_diverted(&good.service, status);
+            }
+        }
         // Replicas of removed services and versions are named until they are gone, too.
         for replica in &self.replicas {
             let service = services.entry(replica.launch.service.clone()).or_default();
@@ -101,6 +107,23 @@ impl Supervisor {
             worker_pid: self.current_worker().map(|worker| worker.pid.as_raw_nonzero().get().unsigned_abs()),
             address: self.address.to_string(),
             services,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Marks the versions whose share goes elsewhere, because no replica of theirs takes requests.
+    fn note_diverted(&self, service: &Service, status: &mut ServiceStatus) {
+        let Some(table) = &service.served else { return };
+        let ready = |name: &str| {
+            self.replicas.iter().any(|replica| {
+                replica.routed() && replica.launch.service == service.name && replica.launch.version == name
+            })
+        };
+        let another = |name: &str| table.shares.keys().any(|other| other != name && ready(other));
+        for (name, version) in &mut status.versions {
+            let share = table.shares.get(name).is_some_and(|share| share.0 > 0);
+            version.diverted = share && !ready(name) && another(name);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serving::admin::{Request, Response};
 use serving::layout;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +43,8 @@ pub(super) struct Supervisor {
     pub(super) signing: Signing,
     /// What the documents want, by service and version.
     pub(super) wanted: BTreeMap<(String, String), Wanted>,
+    /// When the next version retires.
+    pub(super) retirement: Option<Timestamp>,
     /// Oldest first.
     pub(super) replicas: Vec<Replica>,
     pub(super) workers: Vec<Worker>,
@@ -95,6 +98,7 @@ impl Supervisor {
             admin: parts.admin,
             lock: parts.lock,
             wanted: BTreeMap::new(),
+            retirement: None,
             replicas: Vec::new(),
             workers: Vec::new(),
             worker_failures: 0,
@@ -129,6 +133,7 @@ impl Supervisor {
         let arrived = Arc::clone(&self.arrived);
         loop {
             self.rescan(false);
+            self.retire_versions();
             self.reconcile();
             self.announce()?;
             if self.stopped() {
@@ -202,6 +207,14 @@ impl Supervisor {
         }
     }
 
+    /// Wants no more what has retired since the last look.
+    fn retire_versions(&mut self) {
+        if self.stopping.is_none() && self.retirement.is_some_and(|at| at <= Timestamp::now()) {
+            self.want();
+            self.dirty = true;
+        }
+    }
+
     fn rotate_logs(&self) {
         let mut logs = vec![Path::new(layout::LOGS).join("router.log"), Path::new(layout::LOGS).join("supervisor.log")];
         let running = self.replicas.iter().filter(|replica| replica.child.is_some());
@@ -239,8 +252,18 @@ impl Supervisor {
         let workers = self.workers.iter().filter_map(Worker::deadline);
         let questions = self.questions.deadline();
         let due = self.needs_worker().then_some(self.worker_due);
+        let retirement = self.retirement.filter(|_| self.stopping.is_none()).map(|at| {
+            let left = Timestamp::now().duration_until(at);
+            Instant::now() + Duration::try_from(left).unwrap_or_default()
+        });
         let start = self.announcement.as_ref().map(|announcement| announcement.deadline);
-        replicas.chain(workers).chain(questions).chain(due).chain(start).fold(self.rescan_at, Instant::min)
+        replicas
+            .chain(workers)
+            .chain(questions)
+            .chain(due)
+            .chain(start)
+            .chain(retirement)
+            .fold(self.rescan_at, Instant::min)
     }
 
     /// Begins to stop; a second signal ends everything at once.

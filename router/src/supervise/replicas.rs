@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rustix::process::Pid;
 use serving::admin::{FailureReason, ScorerEvent};
 use serving::layout;
@@ -98,15 +99,20 @@ impl Replica {
 impl Supervisor {
     /// Derives what is wanted from the documents.
     pub(super) fn want(&mut self) {
+        let now = Timestamp::now();
         let good = self.documents.services.values().filter_map(|found| found.good.as_ref());
         self.wanted = good
             .flat_map(|good| {
                 let service = &good.service;
-                service.versions.iter().map(|(name, version)| {
+                let serving = service.versions.iter().filter(move |(_, version)| !version.retired(now));
+                serving.map(|(name, version)| {
                     ((service.name.clone(), name.clone()), Wanted::new(&service.name, name, version))
                 })
             })
             .collect();
+        let good = self.documents.services.values().filter_map(|found| found.good.as_ref());
+        let times = good.flat_map(|good| good.service.versions.values()).filter_map(Version::retires_at);
+        self.retirement = times.filter(|at| *at > now).min();
         // Time-outs may change without the revision.
         for replica in &mut self.replicas {
             let key = (replica.launch.service.clone(), replica.launch.version.clone());

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use jiff::Timestamp;
 use rustix::process::Pid;
 use serving::layout;
 use serving::snapshot::{self, Address, Entry, FromWorker, Snapshot, ToWorker};
@@ -290,10 +291,13 @@ impl Supervisor {
     }
 
     fn entries(&self) -> BTreeMap<String, Entry> {
+        let now = Timestamp::now();
         let good = self.documents.services.values().filter_map(|found| found.good.as_ref());
         let mut entries: BTreeMap<String, Entry> = good
             .map(|good| {
-                let entry = Entry { service: good.service.clone(), keys: good.keys.clone(), replicas: BTreeMap::new() };
+                let mut service = good.service.clone();
+                service.drop_retired(now);
+                let entry = Entry { service, keys: good.keys.clone(), replicas: BTreeMap::new() };
                 (good.service.name.clone(), entry)
             })
             .collect();

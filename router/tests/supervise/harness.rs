@@ -32,6 +32,9 @@ pub(crate) struct Compute {
     handle: File,
 }
 
+/// A version's name, its share in percent, and the environment variables of its scorers.
+pub(crate) type TestVersion<'t> = (&'t str, u16, &'t [(&'t str, &'t str)]);
+
 /// One running supervisor; killed when it is dropped.
 pub(crate) struct Running {
     pub(crate) child: Child,
@@ -137,6 +140,27 @@ impl Compute {
             } },
             "served": { "default": name, "shares": { name: 10_000 } },
         })
+    }
+
+    /// A document of the endpoint `name` with these versions, the first of which is the default. Each scorer answers with its version's name unless it is told otherwise.
+    pub(crate) fn endpoint(&self, name: &str, generation: u64, versions: &[TestVersion<'_>]) -> Value {
+        let mut document = self.document(name, generation, &[]);
+        document["kind"] = "endpoint".into();
+        let (mut listed, mut shares) = (serde_json::Map::new(), serde_json::Map::new());
+        for (index, (version, percent, variables)) in versions.iter().enumerate() {
+            let variables = [&[("FAKE_ANSWER", *version)], *variables].concat();
+            let mut one = self.document(version, generation, &variables)["versions"][version].take();
+            one["sequence"] = (index + 1).into();
+            one["declared"] = json!({ "traffic": percent * 100, "is_default": (index == 0).then_some(true) });
+            listed.insert((*version).to_owned(), one);
+            shares.insert((*version).to_owned(), (percent * 100).into());
+        }
+        document["served"] = match versions.first() {
+            Some((default, ..)) => json!({ "default": default, "shares": shares }),
+            None => Value::Null,
+        };
+        document["versions"] = listed.into();
+        document
     }
 
     /// Writes a document as the provider does, after the app directories that it names.
@@ -269,13 +293,12 @@ impl Caller {
 
     /// Status and body of one request, and whether the connection stays open.
     pub(crate) fn score(&mut self, service: &str) -> std::io::Result<(u16, String, bool)> {
-        self.score_with(service, "")
+        self.post(&format!("/api/v1/service/{service}/score"), "")
     }
 
-    /// The same, with further header lines, each with its line end.
-    pub(crate) fn score_with(&mut self, service: &str, fields: &str) -> std::io::Result<(u16, String, bool)> {
-        let fields = format!("host: x\r\ncontent-length: 2\r\n{fields}");
-        let head = format!("POST /api/v1/service/{service}/score HTTP/1.1\r\n{fields}\r\n{{}}");
+    /// Posts to a path, with further header lines, each with its line end.
+    pub(crate) fn post(&mut self, path: &str, fields: &str) -> std::io::Result<(u16, String, bool)> {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n{fields}\r\n{{}}");
         self.stream.get_mut().write_all(head.as_bytes())?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;

@@ -17,8 +17,10 @@ use azureml_fe::config::Config;
 use azureml_fe::route::{self, RouteError};
 use serde_json::{Value, json};
 use serving::service::{KeyDigests, Keys, ReplacedKey};
+use serving::slots::{self, SlotMap};
 use serving::snapshot::{Address, Entry, FromWorker, Replica, ServiceStats, Snapshot, ToWorker};
 use serving::token::SigningKeys;
+use serving::traffic::BasisPoints;
 
 pub use client::Client;
 pub use replica::TestReplica;
@@ -169,6 +171,12 @@ pub struct TestService {
     /// Keys that are accepted for a while.
     pub replaced: Vec<ReplacedKey>,
     pub versions: Vec<TestVersion>,
+    /// The version of the largest share if not given.
+    pub default: Option<String>,
+    /// As in the document, for example `{"header": "x-user"}`.
+    pub sticky: Option<Value>,
+    /// Owners of the slots; dealt by the order of names if empty.
+    pub slots: SlotMap,
 }
 
 #[derive(Clone)]
@@ -192,12 +200,47 @@ impl TestService {
             tokens: false,
             replaced: vec![],
             versions: vec![TestVersion::new(name, 10_000, replicas)],
+            default: None,
+            sticky: None,
+            slots: SlotMap::default(),
         }
     }
 
     /// An endpoint without a key.
     pub fn endpoint(name: &str, versions: Vec<TestVersion>) -> Self {
-        Self { name: name.into(), endpoint: true, keyed: false, tokens: false, replaced: vec![], versions }
+        Self {
+            name: name.into(),
+            endpoint: true,
+            keyed: false,
+            tokens: false,
+            replaced: vec![],
+            versions,
+            default: None,
+            sticky: None,
+            slots: SlotMap::default(),
+        }
+    }
+
+    /// The version that gets what no other can serve.
+    pub fn default(mut self, version: &str) -> Self {
+        self.default = Some(version.into());
+        self
+    }
+
+    /// Keeps callers on one version.
+    pub fn sticky(mut self, sticky: Value) -> Self {
+        self.sticky = Some(sticky);
+        self
+    }
+
+    /// Changes the shares, moving the fewest slots.
+    pub fn shares(mut self, shares: &[u16]) -> Self {
+        for (version, share) in self.versions.iter_mut().zip(shares) {
+            version.share = *share;
+        }
+        let shares = self.versions.iter().map(|version| (version.name.clone(), BasisPoints(version.share))).collect();
+        self.slots = slots::reassign(&self.slots, &shares);
+        self
     }
 
     /// Changes the only version.
@@ -225,7 +268,8 @@ impl TestService {
     pub fn entry(&self) -> Entry {
         let shares: BTreeMap<&str, u16> =
             self.versions.iter().map(|version| (version.name.as_str(), version.share)).collect();
-        let default = self.versions.iter().max_by_key(|version| version.share).map(|version| version.name.clone());
+        let largest = || self.versions.iter().max_by_key(|version| version.share).map(|version| version.name.clone());
+        let default = self.default.clone().or_else(largest);
         let versions: BTreeMap<&str, Value> =
             self.versions.iter().map(|version| (version.name.as_str(), version.document())).collect();
         let document = json!({
@@ -239,12 +283,9 @@ impl TestService {
                 (false, false) => json!({"mode": "none"}),
             },
             "versions": versions,
-            "served": default.map(|default| json!({"default": default, "shares": shares, "slots": ""})),
+            "served": default.map(|default| json!({"default": default, "shares": shares, "slots": self.slots})),
+            "sticky": self.sticky,
         });
-        let mut document = document;
-        if let Some(served) = document["served"].as_object_mut() {
-            served.remove("slots");
-        }
         let keys: Keys = serde_json::from_value(json!({
             "primary": {"key": KEY, "version": 1}, "secondary": {"key": "another-key-that-is-long", "version": 1},
         }))

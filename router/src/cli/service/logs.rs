@@ -1,4 +1,4 @@
-//! `azureml-fe service logs`: the log files of a service's replicas as one stream.
+//! `logs`: the log files of a service's replicas as one stream.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use serving::layout;
 
-use super::service::{document, status};
-use super::{Compute, Failure};
+use super::view::{document, read as read_document, status};
+use super::{Compute, Failure, Noun};
 
 /// How often a followed log is looked at.
 const POLL: Duration = Duration::from_millis(250);
 /// How much of the end of each file is read for its last lines.
 const TAIL_BYTES: u64 = 4 << 20;
 
-/// Arguments of `service logs`.
+/// Arguments of `logs`.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) compute: Compute,
-    /// Name of the service.
+    /// Its name.
     name: String,
     /// Only this version.
     #[arg(long)]
@@ -70,10 +70,14 @@ fn time(text: &str) -> Option<&str> {
 }
 
 /// Prints the logs. The files are the same with and without a supervisor.
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(noun: Noun, args: &Args) -> Result<(), Failure> {
+    // Logs of a removed service, or beside a broken document, are still worth reading.
+    if read_document(&args.name).is_ok() {
+        document(noun, "logs", &args.name)?;
+    }
     let mut sources = find(args)?;
     if sources.is_empty() {
-        explain(args)?;
+        explain(noun, args)?;
     }
     let mut out = io::stdout().lock();
     let mut lines = Vec::new();
@@ -102,20 +106,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// An empty result has a reason.
-fn explain(args: &Args) -> Result<(), Failure> {
-    // Logs of a removed service are still worth reading; without any, the service should at least exist.
-    let service = document(&args.name)?;
+fn explain(noun: Noun, args: &Args) -> Result<(), Failure> {
+    let (service, word) = (document(noun, "logs", &args.name)?, noun.word());
     if let Some(version) = args.version.as_ref().filter(|version| !service.versions.contains_key(*version)) {
         let known: Vec<&str> = service.versions.keys().map(String::as_str).collect();
         return Err(Failure::unknown(format!(
-            "the service `{}` has no version `{version}`; versions: {}",
+            "the {word} `{}` has no version `{version}`; versions: {}",
             args.name,
             known.join(", ")
         )));
     }
     if let Some(replica) = &args.replica {
         return Err(Failure::unknown(format!(
-            "there is no log of a replica `{replica}`; `azureml-fe service show {}` lists the replicas",
+            "there is no log of a replica `{replica}`; `azureml-fe {word} show {}` lists the replicas",
             args.name
         )));
     }
