@@ -36,7 +36,7 @@ fn issue(compute: &Compute, service: &str, lifetime: Option<u64>) -> Result<Issu
 fn score(running: &Running, token: &str) -> u16 {
     let field = format!("authorization: Bearer {token}\r\n");
     let mut caller = Caller::connect(&running.address).expect("connected");
-    caller.post("/api/v1/service/diabetes/score", &field).expect("an answer").0
+    caller.score_with("diabetes", &field).expect("an answer").0
 }
 
 fn keys(compute: &Compute) -> Value {

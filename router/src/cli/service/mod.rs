@@ -76,13 +76,13 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print a token, if its callers authenticate by tokens. Only the owner of the compute can.
+    /// Print a token for it, if its callers authenticate by tokens. Only the owner of the compute can.
     Token {
         #[command(flatten)]
         compute: Compute,
         /// Its name.
         name: String,
-        /// Seconds that the token is valid, within the bounds of `azureml-fe.toml`.
+        /// Seconds that it is valid, within the bounds of `azureml-fe.toml`.
         #[arg(long, value_name = "SECONDS")]
         lifetime: Option<u64>,
         /// Print JSON: `accessToken`, `tokenType`, `expiryOn`, `refreshAfter`.
