@@ -16,9 +16,14 @@ use crate::caller::{Answer, agent, send};
 /// When the answer is none of a version, or its header names another version than its body; the text tells which.
 pub fn answered_by(answer: Result<Answer, String>) -> Result<(String, u64), String> {
     let answer = answer?;
-    let told = || format!("{} {:?} {}", answer.status, answer.headers.get("azureml-model-deployment"), answer.body);
-    let body: Value = serde_json::from_str(&answer.body).map_err(|_| told())?;
-    match (body["version"].as_str(), body["code"].as_u64(), answer.headers.get("azureml-model-deployment")) {
+    let header = answer.headers.get("azureml-model-deployment");
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    // An error's code and message, without the number of the request, so that equal ones are counted as one.
+    let told = || match (&body["error"]["code"], &body["error"]["message"]) {
+        (Value::Null, _) => format!("{} {header:?} {}", answer.status, answer.body),
+        (code, message) => format!("{} {header:?} {code} {message}", answer.status),
+    };
+    match (body["version"].as_str(), body["code"].as_u64(), header) {
         (Some(version), Some(code), Some(header)) if answer.status == 200 && version == header => {
             Ok((version.to_owned(), code))
         }
