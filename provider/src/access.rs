@@ -141,7 +141,8 @@ impl Access {
     pub fn key_steps(&self, config: &Self, present: Option<&Keys>) -> Result<Vec<Keys>, Diagnostics> {
         let Some(present) = present else { return Ok(vec![self.first_keys(config)?]) };
         let (primary, secondary) = self.wanted(config);
-        let steps = keys::rotate(present, &primary, &secondary).or_diagnostic("Cannot make keys")?;
+        let steps = keys::rotate(present, &primary, &secondary, keys::Overlap::seconds(self.overlap()))
+            .or_diagnostic("Cannot make keys")?;
         steps.iter().try_for_each(different)?;
         Ok(steps)
     }

@@ -18,6 +18,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use serving::admin::ServiceStatus;
 use serving::service::{Keys, Service, Template};
+use serving::token::Issued;
 
 pub use error::{Error, StartProblem};
 pub use id::{EndpointId, EndpointVersionId, ServiceId, ServiceIdError, TrafficId, open};
@@ -61,6 +62,10 @@ pub trait Cluster: Debug + Send + Sync {
     /// Stores keys, for good, under the next free generation, which it returns. They are in force when a document names
     /// it.
     async fn put_keys(&self, service: &str, keys: &Keys) -> Result<u64, Error>;
+
+    /// Issues a token for a service of the mode `token`, valid for the `lifetime` in seconds, else for the usual one. Needs no
+    /// running router, and changes nothing.
+    async fn issue_token(&self, service: &Service, lifetime: Option<u64>) -> Result<Issued, Error>;
 
     /// Removes all generations of keys but `keep`.
     async fn retire_keys(&self, service: &str, keep: u64) -> Result<(), Error>;

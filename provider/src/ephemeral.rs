@@ -5,6 +5,7 @@
 
 pub mod keys;
 pub mod logs;
+pub mod token;
 
 use tfplugin::AnyEphemeralResource;
 
@@ -18,5 +19,7 @@ pub fn all() -> Vec<Box<dyn AnyEphemeralResource<Settings>>> {
         Box::new(keys::EndpointKeys),
         Box::new(logs::WebserviceLogs),
         Box::new(logs::EndpointLogs),
+        Box::new(token::WebserviceToken),
+        Box::new(token::EndpointToken),
     ]
 }

@@ -35,6 +35,9 @@ def replicas(version, template):
     }
 
 
+WORKER = [1]
+
+
 def status(address):
     services = {}
     for name in os.listdir("services"):
@@ -47,7 +50,7 @@ def status(address):
                 "refused": None,
                 "versions": {name: replicas(version, version["template"]) for name, version in versions},
             }
-    return {"result": "status", "version": VERSION, "pid": os.getpid(), "worker_pid": None, "address": address,
+    return {"result": "status", "version": VERSION, "pid": os.getpid(), "worker_pid": WORKER[0], "address": address,
             "services": services}
 
 
@@ -70,6 +73,10 @@ def supervise(directory):
     except OSError as error:
         return say({"error": {"reason": "port_in_use", "message": f"cannot listen on {address}:{port}: {error}"}})
     listener.listen()
+    if not os.path.exists("signing-keys.json"):
+        key = {"id": "test", "seed": "01" * 32, "active_from": "2026-01-01T00:00:00Z"}
+        with open("signing-keys.json", "w") as file:
+            json.dump({"keys": [key]}, file)
     if os.path.exists("admin.sock"):
         os.remove("admin.sock")
     admin = socket.socket(socket.AF_UNIX)
@@ -89,7 +96,10 @@ def supervise(directory):
             if request["op"] == "stop":
                 os.remove("admin.sock")
                 lock.close()
-            answer = {"result": "done"} if request["op"] == "stop" else status(f"{address}:{port}")
+            if request["op"] == "upgrade":
+                WORKER[0] += 1
+            done = request["op"] in ("stop", "upgrade")
+            answer = {"result": "done"} if done else status(f"{address}:{port}")
             stream.write(json.dumps(answer) + "\n")
             stream.flush()
             if request["op"] == "stop":

@@ -1,7 +1,7 @@
 //! The router's configuration: one TOML file, every key optional, unknown keys are errors.
 //!
 //! `router/azureml-fe.toml` in the repository documents each key beside its default; a test keeps the two equal.
-//! Times are whole milliseconds, sizes are bytes.
+//! Times are whole milliseconds (`_ms`), or whole seconds (`_seconds`) where they are what tokens say; sizes are bytes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,12 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How replicas are called.
     pub upstream: Upstream,
+    /// How failed credentials are slowed.
+    pub attempts: Attempts,
+    /// Tokens of services, and who may ask for one.
+    pub tokens: serving::token::Settings,
+    /// How issuers of access tokens are asked for their keys.
+    pub issuers: Issuers,
     /// What is logged.
     pub log: Log,
 }
@@ -89,6 +95,41 @@ pub struct Upstream {
     pub backoff_max_ms: u64,
 }
 
+/// How failed credentials are slowed: each source (an IPv4 address, or the /64 of an IPv6 address) may fail so often, then
+/// its failures are answered late, with 429. Valid credentials are never slowed, whoever sends them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attempts {
+    /// Failures of one source that are answered at once.
+    pub failures: u32,
+    /// One failure is forgiven each time.
+    pub forgive_ms: u64,
+    /// How late further ones are answered.
+    pub delay_ms: u64,
+    /// Answers that one thread holds back at the same time; above it they are given at once.
+    pub delayed_per_thread: usize,
+    /// Sources that are remembered.
+    pub sources: usize,
+}
+
+/// How the issuers of access tokens ([`serving::token::Settings::issuers`]) are asked for their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Issuers {
+    /// Longest wait for a connection.
+    pub connect_ms: u64,
+    /// Longest wait for a whole answer.
+    pub answer_ms: u64,
+    /// Longest answer.
+    pub answer_bytes: u64,
+    /// How often the keys are fetched anew.
+    pub refresh_ms: u64,
+    /// How long keys are used while the issuer does not answer.
+    pub stale_ms: u64,
+    /// Shortest time between two fetches, whatever tokens are presented.
+    pub refetch_ms: u64,
+}
+
 /// What is logged. The files are bounded by the supervisor, which cuts one of more than 16 MiB every 30 seconds and keeps
 /// its last 16 MiB; lines that are written in the moment of the cut are lost, because writers never wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +150,9 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             upstream: Upstream::default(),
+            attempts: Attempts::default(),
+            tokens: serving::token::Settings::default(),
+            issuers: Issuers::default(),
             log: Log::default(),
         }
     }
@@ -148,6 +192,25 @@ impl Default for Upstream {
     }
 }
 
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { failures: 20, forgive_ms: 3_000, delay_ms: 1_000, delayed_per_thread: 256, sources: 16_384 }
+    }
+}
+
+impl Default for Issuers {
+    fn default() -> Self {
+        Self {
+            connect_ms: 3_000,
+            answer_ms: 5_000,
+            answer_bytes: 1 << 20,
+            refresh_ms: 300_000,
+            stale_ms: 86_400_000,
+            refetch_ms: 10_000,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { access: true, level: "info".to_owned() }
@@ -168,6 +231,9 @@ pub enum ConfigError {
     /// Not TOML, an unknown key, or a value of a wrong type; the text has line and column.
     #[error("the configuration is not valid: {0}")]
     Syntax(#[from] toml::de::Error),
+    /// What is said of tokens cannot be used.
+    #[error("the configuration is not valid: in [tokens], {0}")]
+    Tokens(#[from] serving::token::SettingsError),
     /// A value is out of range.
     #[error("the configuration is not valid: `{key}` is {value}, but must be from {min} to {max}")]
     Range {
@@ -217,6 +283,7 @@ impl Config {
         const DAY: u64 = 86_400_000;
         let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let (limits, times, upstream) = (&self.limits, &self.timeouts, &self.upstream);
+        let (attempts, issuers) = (&self.attempts, &self.issuers);
         let rules = [
             ("threads", size(self.threads), 0, 1024),
             ("limits.head_bytes", size(limits.head_bytes), 1024, 1 << 20),
@@ -238,7 +305,19 @@ impl Config {
             ("upstream.dropped_retries", u64::from(upstream.dropped_retries), 0, 10),
             ("upstream.backoff_ms", upstream.backoff_ms, 1, DAY),
             ("upstream.backoff_max_ms", upstream.backoff_max_ms, upstream.backoff_ms, DAY),
+            ("attempts.failures", u64::from(attempts.failures), 1, 1 << 20),
+            ("attempts.forgive_ms", attempts.forgive_ms, 1, DAY),
+            ("attempts.delay_ms", attempts.delay_ms, 0, 60_000),
+            ("attempts.delayed_per_thread", size(attempts.delayed_per_thread), 0, 1 << 20),
+            ("attempts.sources", size(attempts.sources), 2, 1 << 20),
+            ("issuers.connect_ms", issuers.connect_ms, 1, 60_000),
+            ("issuers.answer_ms", issuers.answer_ms, 1, 60_000),
+            ("issuers.answer_bytes", issuers.answer_bytes, 1024, 64 << 20),
+            ("issuers.refresh_ms", issuers.refresh_ms, issuers.refetch_ms, DAY),
+            ("issuers.stale_ms", issuers.stale_ms, issuers.refresh_ms, 30 * DAY),
+            ("issuers.refetch_ms", issuers.refetch_ms, 1, DAY),
         ];
+        self.tokens.check()?;
         match rules.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
             Some((key, value, min, max)) => Err(ConfigError::Range { key, value, min, max }),
             None => Ok(()),

@@ -17,6 +17,14 @@ pub enum Request {
     Status,
     /// Answer [`Response::Stats`] with the worker's counters.
     Stats,
+    /// Issue a token for a service of the mode `token`; answer [`Response::Token`].
+    Token {
+        /// Name of the service.
+        service: String,
+        /// Lifetime in seconds, within the configured bounds; the usual one if none is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lifetime: Option<u64>,
+    },
     /// Replace the running program by another executable; listeners and scorers stay. Answers
     /// [`Response::Done`] before the supervisor executes the new program.
     Upgrade {
@@ -38,6 +46,8 @@ pub enum Response {
         /// By service name.
         services: BTreeMap<String, ServiceStats>,
     },
+    /// A token.
+    Token(crate::token::Issued),
     /// The order was carried out.
     Done,
     /// It could not be done.

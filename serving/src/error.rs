@@ -28,10 +28,33 @@ pub enum RouterError {
         service: String,
     },
     /// The credential is valid, but does not allow this.
-    #[error("the credential does not allow to score the service {service}")]
+    #[error("the credential is valid, but does not allow this for the service {service}")]
     Forbidden {
         /// Name of the service.
         service: String,
+    },
+    /// Whether the credential is valid can only be told with keys of its issuer that the router does not have, and the
+    /// issuer does not give them now.
+    #[error(
+        "the issuer of the access token cannot be asked for its keys, so that it cannot be verified now; try again"
+    )]
+    IssuerUnavailable {
+        /// Seconds to wait.
+        retry_after: u32,
+    },
+    /// A token is wanted of a service that wants none.
+    #[error("the service {service} does not authenticate by tokens")]
+    NoTokens {
+        /// Name of the service.
+        service: String,
+    },
+    /// A token is wanted for longer or shorter than the configuration allows.
+    #[error("`lifetime` must be a number of seconds from {min} to {max}")]
+    LifetimeOutOfRange {
+        /// Shortest.
+        min: u64,
+        /// Longest.
+        max: u64,
     },
     /// The path is none of the router's.
     #[error(
@@ -188,10 +211,13 @@ impl RouterError {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Malformed { .. } => 400,
+            Self::Malformed { .. } | Self::LifetimeOutOfRange { .. } => 400,
             Self::CredentialMissing { .. } | Self::CredentialInvalid { .. } => 401,
             Self::Forbidden { .. } => 403,
-            Self::RouteNotFound | Self::ServiceNotFound { .. } | Self::VersionNotFound { .. } => 404,
+            Self::RouteNotFound
+            | Self::ServiceNotFound { .. }
+            | Self::VersionNotFound { .. }
+            | Self::NoTokens { .. } => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTimeout { .. } => 408,
             Self::BodyTooLarge { .. } => 413,
@@ -202,7 +228,8 @@ impl RouterError {
             Self::Internal => 500,
             Self::NotImplemented { .. } => 501,
             Self::ReplicaFailed { .. } | Self::ReplicaInvalid { .. } => 502,
-            Self::QueueFull { .. }
+            Self::IssuerUnavailable { .. }
+            | Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::NoReadyReplicas { .. }
             | Self::NoVersions { .. }
@@ -244,6 +271,9 @@ impl RouterError {
             Self::CredentialMissing { .. } => "credential_missing",
             Self::CredentialInvalid { .. } => "credential_invalid",
             Self::Forbidden { .. } => "forbidden",
+            Self::IssuerUnavailable { .. } => "issuer_unavailable",
+            Self::NoTokens { .. } => "no_tokens",
+            Self::LifetimeOutOfRange { .. } => "lifetime_out_of_range",
             Self::RouteNotFound => "route_not_found",
             Self::ServiceNotFound { .. } => "service_not_found",
             Self::VersionNotFound { .. } => "version_not_found",
@@ -274,6 +304,7 @@ impl RouterError {
     pub const fn retry_after(&self) -> Option<u32> {
         match self {
             Self::TooManyAttempts { retry_after }
+            | Self::IssuerUnavailable { retry_after }
             | Self::QueueFull { retry_after, .. }
             | Self::QueueTimeout { retry_after, .. }
             | Self::NoReadyReplicas { retry_after, .. }
@@ -294,12 +325,14 @@ impl RouterError {
         }
     }
 
-    /// After these, nothing that follows on the connection can be trusted to be a request: it must be closed.
+    /// After these the connection must be closed: nothing that follows on it can be trusted to be a request, or it shall
+    /// cost those who guess credentials a new one.
     #[must_use]
     pub const fn closes_connection(&self) -> bool {
         matches!(
             self,
             Self::Malformed { .. }
+                | Self::TooManyAttempts { .. }
                 | Self::RequestTimeout { .. }
                 | Self::BodyTooLarge { .. }
                 | Self::TargetTooLong { .. }
@@ -335,6 +368,9 @@ mod tests {
             RouterError::CredentialMissing { service: service() },
             RouterError::CredentialInvalid { service: service() },
             RouterError::Forbidden { service: service() },
+            RouterError::IssuerUnavailable { retry_after: 1 },
+            RouterError::NoTokens { service: service() },
+            RouterError::LifetimeOutOfRange { min: 60, max: 86_400 },
             RouterError::RouteNotFound,
             RouterError::ServiceNotFound { name: service(), endpoint: false },
             RouterError::VersionNotFound {

@@ -5,6 +5,7 @@
 //! admin.sock                      admin protocol, mode 0600
 //! azureml-fe.toml                 the router's configuration
 //! bin/azureml-fe-<digest>         the copied router program
+//! signing-keys.json               keys that tokens are signed with, mode 0600
 //! services/<name>.json            service documents, mode 0600; writers hold services/.lock
 //! keys/<name>/<generation>.json   plain keys, mode 0600
 //! keys/<name>/<generation>.digests.json
@@ -20,6 +21,8 @@ pub const SUPERVISOR_LOCK: &str = "supervisor.lock";
 pub const ADMIN_SOCKET: &str = "admin.sock";
 /// Router configuration.
 pub const CONFIG: &str = "azureml-fe.toml";
+/// Keys that tokens are signed with, see [`crate::token::SigningKeys`].
+pub const SIGNING_KEYS: &str = "signing-keys.json";
 /// Service documents.
 pub const SERVICES: &str = "services";
 /// Lock file that a writer of service documents or keys holds.

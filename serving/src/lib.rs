@@ -16,6 +16,7 @@ pub mod picker;
 pub mod service;
 pub mod slots;
 pub mod snapshot;
+pub mod token;
 pub mod traffic;
 pub mod validate;
 pub mod vectors;

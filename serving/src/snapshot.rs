@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::service::{KeyDigests, Service};
+use crate::token::SigningKeys;
 
 /// The whole routing input, replaced as one value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Snapshot {
     pub sequence: u64,
     /// Services by name.
     pub services: BTreeMap<String, Entry>,
+    /// Keys that tokens are signed and verified with.
+    #[serde(default)]
+    pub signing: SigningKeys,
 }
 
 /// One service in a [`Snapshot`].

@@ -96,6 +96,10 @@ impl Cluster for Memory {
         Ok(self.state().keys.get(&generation).cloned())
     }
 
+    async fn issue_token(&self, _: &Service, _: Option<u64>) -> Result<serving::token::Issued, Error> {
+        Err(Error::NoSigningKeys { compute: self.id().to_owned() })
+    }
+
     async fn put_keys(&self, _: &str, keys: &Keys) -> Result<u64, Error> {
         let mut state = self.state();
         let generation = state.keys.keys().max().unwrap_or(&0) + 1;

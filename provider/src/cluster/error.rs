@@ -89,6 +89,26 @@ pub enum Error {
         /// Id of the compute.
         compute: String,
     },
+    /// There is nothing to sign tokens with.
+    #[error(
+        "compute {compute} has no key to sign tokens with; apply its azureml_local_compute, whose router makes one when it starts"
+    )]
+    NoSigningKeys {
+        /// Id of the compute.
+        compute: String,
+    },
+    /// The lifetime of a token is out of bounds.
+    #[error(
+        "a lifetime of {lifetime} seconds is out of the bounds of azureml-fe.toml in the compute's directory, which are {min} to {max}"
+    )]
+    TokenLifetime {
+        /// What was asked for.
+        lifetime: u64,
+        /// Shortest.
+        min: u64,
+        /// Longest.
+        max: u64,
+    },
     /// The router runs, but does not answer its admin socket as it should.
     #[error("the router of compute {compute} does not answer on {socket}: {problem}")]
     Admin {
@@ -168,6 +188,7 @@ impl Blame for Error {
     fn attribute(&self) -> Option<&'static str> {
         match self {
             Self::Start { problem: StartProblem::PortInUse, .. } => Some("port"),
+            Self::TokenLifetime { .. } => Some("lifetime"),
             Self::NoProgram { .. } | Self::NotARouter { .. } => Some("router_path"),
             Self::RouterVersion { .. } => Some("router_version"),
             Self::ForeignDirectory { .. } | Self::UnusableDirectory { .. } => Some("directory"),

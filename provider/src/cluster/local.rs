@@ -14,6 +14,7 @@ pub mod machine;
 mod owner;
 pub mod program;
 mod supervisor;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 use serving::admin::{Request, Response, ServiceStatus, Status};
 use serving::layout;
 use serving::service::{Keys, Service, Template};
+use serving::token::{Issued, Issuer};
 
 pub use config::{Listen, free_port};
 pub use supervisor::Liveness;
@@ -87,6 +89,21 @@ impl LocalCluster {
     /// Configures where the router listens, from its next start on. Other settings in the file stay.
     pub async fn configure(&self, listen: Listen) -> Result<(), Error> {
         self.blocking(move |cluster| config::write(&cluster.directory, listen)).await
+    }
+
+    /// The issuers of access tokens that the router is configured with.
+    pub async fn token_issuers(&self) -> Result<Vec<Issuer>, Error> {
+        self.blocking(|cluster| config::tokens(&cluster.directory)).await.map(|settings| settings.issuers)
+    }
+
+    /// Configures the issuers of access tokens. A running router takes them over by [`LocalCluster::reload`].
+    pub async fn trust(&self, issuers: Vec<Issuer>) -> Result<(), Error> {
+        self.blocking(move |cluster| config::trust(&cluster.directory, &issuers)).await
+    }
+
+    /// Lets a running router take over what was configured, without a failed request. Where the router listens stays.
+    pub async fn reload(&self) -> Result<(), Error> {
+        supervisor::reload(self).await
     }
 
     /// Starts the installed program, unless one runs already. Returns the version of the running router.
@@ -155,6 +172,7 @@ impl LocalCluster {
         let kind = match answer {
             Response::Status(_) => "a status",
             Response::Stats { .. } => "counters",
+            Response::Token(_) => "a token",
             Response::Done => "done",
             Response::Error { .. } => "an error",
         };
@@ -235,6 +253,11 @@ impl Cluster for LocalCluster {
     async fn keys(&self, service: &str, generation: u64) -> Result<Option<Keys>, Error> {
         let service = service.to_owned();
         self.blocking(move |cluster| key_files::read(&cluster.directory, &service, generation)).await
+    }
+
+    async fn issue_token(&self, service: &Service, lifetime: Option<u64>) -> Result<Issued, Error> {
+        let service = service.clone();
+        self.blocking(move |cluster| tokens::issue((&cluster.directory, &cluster.id), &service, lifetime)).await
     }
 
     async fn put_keys(&self, service: &str, keys: &Keys) -> Result<u64, Error> {

@@ -1,5 +1,6 @@
 //! `azureml_local_compute`: router and scorers as processes of this machine.
 
+pub mod issuers;
 pub mod model;
 mod resource;
 mod schema;

@@ -8,6 +8,7 @@ mod failure;
 mod gc;
 mod service;
 mod table;
+mod token;
 
 use std::io;
 use std::net::TcpListener;

@@ -1,6 +1,7 @@
 //! Answers of the router itself.
 
 use serving::error::RouterError;
+use serving::token::Issued;
 
 use super::call::Call;
 use super::ids::Ids;
@@ -78,15 +79,34 @@ fn write(
 
 /// Appends the answer to a question for the router's health.
 pub(super) fn health(thread: &Thread, call: &Call, after: After, out: &mut Vec<u8>) {
-    const BODY: &[u8] = b"Healthy";
+    good(thread, call, after, &[("content-type", "text/plain; charset=utf-8")], b"Healthy", out);
+}
+
+/// Appends the public keys of tokens.
+pub(super) fn keys(thread: &Thread, call: &Call, after: After, out: &mut Vec<u8>) {
+    // No longer than a new key is published before it is used.
+    let fields = [("content-type", "application/json"), ("cache-control", "public, max-age=60")];
+    good(thread, call, after, &fields, thread.table().signing.jwks.as_bytes(), out);
+}
+
+/// Appends a token.
+pub(super) fn token(thread: &Thread, issued: &Issued, call: &Call, after: After, out: &mut Vec<u8>) {
+    let body = serde_json::to_vec(issued).expect("a token has only strings and numbers and serialises");
+    let fields = [("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache")];
+    good(thread, call, after, &fields, &body, out);
+}
+
+fn good(thread: &Thread, call: &Call, after: After, fields: &[(&str, &str)], body: &[u8], out: &mut Vec<u8>) {
     encode::status(out, 200, b"OK");
-    encode::field(out, b"content-type", b"text/plain; charset=utf-8");
-    encode::number(out, "content-length", BODY.len() as u64);
+    for (name, value) in fields {
+        encode::field(out, name.as_bytes(), value.as_bytes());
+    }
+    encode::number(out, "content-length", body.len() as u64);
     thread.date(out);
     call.ids.echo(out);
     after.field(call.http10, out);
     out.extend_from_slice(b"\r\n");
     if call.method != Method::Head {
-        out.extend_from_slice(BODY);
+        out.extend_from_slice(body);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serving::error::RouterError;
 use serving::service::Kind;
+use serving::token::JWKS_PATH;
 use serving::wire;
 
 use super::auth::Credential;
@@ -13,10 +14,14 @@ use super::pick::Wish;
 use super::sticky;
 use super::table::{Service, Version};
 use super::thread::Thread;
+use super::token::Ask;
 use crate::http1::body::Decoder;
 use crate::http1::field::{self, Name};
 use crate::http1::request::{Method, Request};
 use crate::http1::{Framing, encode};
+
+/// What [`split`] gives for a token's path; no replica has it.
+const TOKEN_PATH: &str = "/token";
 
 /// A request.
 pub(super) struct Call {
@@ -59,6 +64,10 @@ pub(super) enum Target {
     Health,
     /// A replica.
     Forward(Route),
+    /// The public keys of tokens.
+    Keys,
+    /// A token.
+    Token(Ask),
 }
 
 /// A request on its way to a replica.
@@ -125,7 +134,7 @@ fn hop_by_hop(request: &Request<'_, '_>, name: &str) -> bool {
 fn target(
     thread: &Thread,
     request: &Request<'_, '_>,
-    credential: &Credential,
+    credential: &Credential<'_>,
     ids: &Ids,
     pin: Result<Option<String>, RouterError>,
 ) -> Result<Target, RouterError> {
@@ -136,7 +145,18 @@ fn target(
             _ => Err(RouterError::MethodNotAllowed { allowed: "GET, HEAD" }),
         };
     }
+    if request.path == JWKS_PATH {
+        ids.check()?;
+        return match request.method {
+            Method::Get | Method::Head => Ok(Target::Keys),
+            _ => Err(RouterError::MethodNotAllowed { allowed: "GET, HEAD" }),
+        };
+    }
     let (kind, name, path) = split(request.path).ok_or(RouterError::RouteNotFound)?;
+    if path == TOKEN_PATH {
+        ids.check()?;
+        return Ask::read(request, credential, kind, name).map(Target::Token);
+    }
     let service = thread.service(name, kind, credential)?;
     ids.check()?;
     if path == wire::SWAGGER_PATH && !matches!(request.method, Method::Get | Method::Head) {
@@ -166,6 +186,7 @@ fn split(path: &str) -> Option<(Kind, &str, &'static str)> {
         _ if name.is_empty() => None,
         "score" => Some((kind, name, wire::SCORE_PATH)),
         "swagger.json" => Some((kind, name, wire::SWAGGER_PATH)),
+        "token" => Some((kind, name, TOKEN_PATH)),
         _ => None,
     }
 }

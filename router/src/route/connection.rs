@@ -8,12 +8,13 @@ use serving::error::RouterError;
 
 use super::access::Line;
 use super::answer::{self, After};
+use super::auth;
 use super::buffer::Buffer;
 use super::call::{Call, Target};
 use super::event_loop::{self, Bell, Instant, Stream, Timer};
 use super::forward::{self, End};
 use super::thread::Thread;
-use super::upload;
+use super::{token, upload};
 use crate::config::ms;
 use crate::http1::{self, Framing, HeadLimits, request};
 
@@ -132,7 +133,25 @@ impl Connection {
                 answer::health(&self.thread, call, after, &mut self.out);
                 (200, None, self.flush().await.map(|()| after))
             }
+            Ok(Target::Keys) => {
+                let after = self.after_body(call).await;
+                answer::keys(&self.thread, call, after, &mut self.out);
+                (200, None, self.flush().await.map(|()| after))
+            }
+            Ok(Target::Token(ask)) => match token::issue(&self.thread, &ask).await {
+                Ok(issued) => {
+                    let after = self.after_body(call).await;
+                    answer::token(&self.thread, &issued, call, after, &mut self.out);
+                    (200, None, self.flush().await.map(|()| after))
+                }
+                Err(error) => {
+                    let error = auth::slowed(&self.thread, self.peer.ip(), error).await;
+                    let (code, after) = (error.code(), self.fail(&error, call, b"").await);
+                    (error.status(), Some(code), after)
+                }
+            },
             Err(error) => {
+                let error = auth::slowed(&self.thread, self.peer.ip(), error).await;
                 let (code, after) = (error.code(), self.fail(&error, call, b"").await);
                 (error.status(), Some(code), after)
             }

@@ -18,6 +18,7 @@ mod event_loop;
 mod forward;
 mod gate;
 mod ids;
+mod issuers;
 mod latency;
 mod pick;
 mod pool;
@@ -26,6 +27,7 @@ mod sticky;
 mod subscribe;
 mod table;
 mod thread;
+mod token;
 mod upload;
 mod worker;
 

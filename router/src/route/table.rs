@@ -6,25 +6,29 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serving::picker::Picker;
 use serving::service::{AuthMode, Kind, Sticky};
 use serving::snapshot::{Address, Entry, ServiceStats, Snapshot};
-use serving::{slots, traffic, wire};
+use serving::{slots, token, traffic, wire};
 
 use super::Clock;
+use super::auth::keys::{Digest, Keys};
+use super::auth::tokens::{Signing, TokenRule};
 use super::gate::{Gate, ReplicaSet, Shared};
 use super::replica::Replica;
 use crate::config::{Upstream, ms};
-
-/// SHA-256 of a key.
-pub(super) type Digest = [u8; 32];
 
 /// What every thread routes by.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     services: HashMap<Box<str>, Arc<Service>>,
-    /// Digests of every service's keys.
-    digests: HashSet<Digest>,
+    /// Digests of every service's keys, with their latest end if all of them end.
+    digests: HashMap<Digest, Option<Timestamp>>,
+    /// Some service wants a credential.
+    guarded: bool,
+    /// What tokens are signed and verified with.
+    pub(super) signing: Arc<Signing>,
     /// Keys of the replicas that are listed.
     pub(super) replicas: HashSet<u64>,
 }
@@ -34,8 +38,7 @@ pub(super) struct Table {
 pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) kind: Kind,
-    /// Accepted keys; `None` if everybody may score.
-    pub(super) keys: Option<Vec<Digest>>,
+    pub(super) access: Access,
     /// Where a request's sticky key is.
     pub(super) sticky: Option<Sticky>,
     /// In the order of their names.
@@ -43,6 +46,17 @@ pub(super) struct Service {
     pub(super) split: Option<Split>,
     /// Place of the service's state in each thread, below the largest number of services that there ever was at once.
     pub(super) index: usize,
+}
+
+/// Who may score a service.
+#[derive(Debug)]
+pub(super) enum Access {
+    /// Everybody.
+    Anyone,
+    /// Who has one of these keys.
+    Keys(Keys),
+    /// Who has a token for it.
+    Tokens(TokenRule),
 }
 
 /// A traffic table in force.
@@ -92,14 +106,21 @@ impl Table {
         self.services.get(name)
     }
 
-    /// Some service has keys.
-    pub(super) fn has_keys(&self) -> bool {
-        !self.digests.is_empty()
+    /// Some service wants a credential.
+    pub(super) fn guarded(&self) -> bool {
+        self.guarded
     }
 
     /// The key of this digest is accepted by some service.
-    pub(super) fn knows(&self, digest: &Digest) -> bool {
-        self.digests.contains(digest)
+    pub(super) fn knows(&self, digest: &Digest, now: impl FnOnce() -> Timestamp) -> bool {
+        self.digests.get(digest).is_some_and(|until| until.is_none_or(|until| now() < until))
+    }
+
+    fn know(&mut self, keys: &Keys) {
+        for (digest, until) in keys.all() {
+            let known = self.digests.entry(digest).or_insert(until);
+            *known = known.zip(until).map(|(one, other)| one.max(other));
+        }
     }
 }
 
@@ -108,6 +129,8 @@ impl Table {
 pub(super) struct Registry {
     clock: Clock,
     upstream: Upstream,
+    tokens: token::Settings,
+    signing: Arc<Signing>,
     replicas: HashMap<(String, Address), Arc<Replica>>,
     services: BTreeMap<String, Kept>,
     free: Vec<usize>,
@@ -159,10 +182,12 @@ impl Kept {
 }
 
 impl Registry {
-    pub(super) fn new(clock: Clock, upstream: Upstream) -> Self {
+    pub(super) fn new(clock: Clock, upstream: Upstream, tokens: token::Settings) -> Self {
         Self {
             clock,
             upstream,
+            tokens,
+            signing: Arc::default(),
             replicas: HashMap::new(),
             services: BTreeMap::new(),
             free: Vec::new(),
@@ -174,15 +199,23 @@ impl Registry {
 
     /// Builds the table of a snapshot. The state is touched only when all of it is good.
     pub(super) fn build(&mut self, snapshot: &Snapshot) -> Result<Table, TableError> {
-        let mut keys = HashMap::new();
+        let mut accesses = HashMap::new();
         for (name, entry) in &snapshot.services {
             let accepted = check(name, entry).map_err(|reason| TableError { service: name.clone(), reason })?;
-            keys.insert(name, accepted);
+            accesses.insert(name, accepted);
         }
-        let mut table = Table::default();
+        if !self.signing.is_of(&snapshot.signing) {
+            // The same value stays the same object, by which threads know that what they have verified still holds.
+            self.signing = Arc::new(Signing::new(snapshot.signing.clone(), &self.tokens));
+        }
+        let mut table = Table { signing: Arc::clone(&self.signing), ..Table::default() };
         for (name, entry) in &snapshot.services {
-            let service = self.service(name, entry, keys.remove(name).flatten());
-            table.digests.extend(service.keys.iter().flatten());
+            let Some(access) = accesses.remove(name) else { continue };
+            let service = self.service(name, entry, access);
+            if let Access::Keys(keys) = &service.access {
+                table.know(keys);
+            }
+            table.guarded |= !matches!(service.access, Access::Anyone);
             table
                 .replicas
                 .extend(service.versions.iter().flat_map(|version| &version.set.replicas).map(|replica| replica.key));
@@ -237,7 +270,7 @@ impl Registry {
         self.services.iter().map(|(name, kept)| (name.clone(), service(kept))).collect()
     }
 
-    fn service(&mut self, name: &str, entry: &Entry, keys: Option<Vec<Digest>>) -> Service {
+    fn service(&mut self, name: &str, entry: &Entry, access: Access) -> Service {
         let sets: Vec<Arc<ReplicaSet>> = entry
             .service
             .versions
@@ -295,7 +328,7 @@ impl Registry {
             }
         });
         let sticky = entry.service.sticky.clone();
-        Service { name: name.into(), kind: entry.service.kind, keys, sticky, versions, split, index: kept.index }
+        Service { name: name.into(), kind: entry.service.kind, access, sticky, versions, split, index: kept.index }
     }
 
     fn replica(&mut self, id: &str, address: &Address) -> Arc<Replica> {
@@ -308,8 +341,8 @@ impl Registry {
     }
 }
 
-/// Whether an entry can be served; its keys' digests, `None` if it wants no key.
-pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, String> {
+/// Whether an entry can be served, and to whom.
+pub(super) fn check(name: &str, entry: &Entry) -> Result<Access, String> {
     let service = &entry.service;
     if service.name != name {
         return Err(format!("its document names it {}", service.name));
@@ -334,26 +367,9 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<Option<Vec<Digest>>, St
         }
     }
     match (service.auth.mode, &entry.keys) {
-        (AuthMode::None, _) => Ok(None),
-        (AuthMode::Token, _) => Err("this router issues no tokens; use the mode `key`".to_owned()),
+        (AuthMode::None, _) => Ok(Access::Anyone),
+        (AuthMode::Token, _) => Ok(Access::Tokens(TokenRule::of(service))),
         (AuthMode::Key, None) => Err("it wants keys, but the snapshot brings none".to_owned()),
-        (AuthMode::Key, Some(keys)) => {
-            let digests: Option<Vec<Digest>> = keys.accepted.iter().map(|digest| unhex(digest)).collect();
-            digests
-                .filter(|digests| !digests.is_empty())
-                .map(Some)
-                .ok_or_else(|| "its key digests are not SHA-256".into())
-        }
+        (AuthMode::Key, Some(keys)) => Keys::read(keys).map(Access::Keys),
     }
-}
-
-fn unhex(text: &str) -> Option<Digest> {
-    let mut digest = Digest::default();
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, place) in digest.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(place..place + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }

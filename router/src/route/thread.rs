@@ -11,10 +11,12 @@ use serving::error::RouterError;
 use serving::picker::Picker;
 use serving::service::Kind;
 
+use super::Clock;
 use super::access::AccessLog;
+use super::auth::{Credential, attempts::Attempts, tokens::Tokens};
+use super::issuers::Issuers;
 use super::pool::Pool;
 use super::table::{Service, Table};
-use super::{Clock, auth::Credential};
 use crate::config::Config;
 
 /// State of one thread. Shared between its tasks, never with another thread but for the table.
@@ -22,6 +24,14 @@ pub(super) struct Thread {
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     table: Arc<ArcSwap<Table>>,
+    /// Failed credentials, of all threads.
+    pub(super) attempts: Arc<Attempts>,
+    /// Tokens that were verified.
+    pub(super) tokens: RefCell<Tokens>,
+    /// Issuers of access tokens, of all threads.
+    pub(super) issuers: Arc<Issuers>,
+    /// Answers to failed credentials that are held back.
+    pub(super) delayed: Cell<usize>,
     pub(super) pool: RefCell<Pool>,
     pub(super) log: RefCell<AccessLog>,
     /// By [`Service::index`]: the activation that the picker counts for, and the picker.
@@ -44,7 +54,13 @@ struct Texts {
 }
 
 impl Thread {
-    pub(super) fn new(config: Arc<Config>, clock: Clock, table: Arc<ArcSwap<Table>>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        table: Arc<ArcSwap<Table>>,
+        attempts: Arc<Attempts>,
+        issuers: Arc<Issuers>,
+    ) -> std::io::Result<Self> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
         Ok(Self {
@@ -52,6 +68,10 @@ impl Thread {
             config,
             clock,
             table,
+            attempts,
+            tokens: RefCell::default(),
+            issuers,
+            delayed: Cell::new(0),
             pool: RefCell::default(),
             pickers: RefCell::default(),
             time: RefCell::default(),
@@ -68,11 +88,16 @@ impl Thread {
     }
 
     /// Finds the service of a path, if the caller may use it.
-    pub(super) fn service(&self, name: &str, kind: Kind, credential: &Credential) -> Result<Arc<Service>, RouterError> {
+    pub(super) fn service(
+        &self,
+        name: &str,
+        kind: Kind,
+        credential: &Credential<'_>,
+    ) -> Result<Arc<Service>, RouterError> {
         let table = self.table.load();
         match table.service(name).filter(|service| service.kind == kind) {
-            Some(service) => credential.check(service).map(|()| Arc::clone(service)),
-            None => Err(credential.unknown(&table, name, kind == Kind::Endpoint)),
+            Some(service) => credential.check(self, &table, service).map(|()| Arc::clone(service)),
+            None => Err(credential.unknown(self, &table, name, kind == Kind::Endpoint)),
         }
     }
 

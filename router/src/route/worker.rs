@@ -14,8 +14,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serving::snapshot::{FromWorker, Snapshot, ToWorker};
 
+use super::auth::attempts::Attempts;
 use super::connection;
 use super::event_loop::{self, Bell, Counted, Either, Instant, Listener, mpsc, race, sleep};
+use super::issuers::Issuers;
 use super::table::{Registry, Table};
 use super::thread::Thread;
 use super::{Clock, RouteError};
@@ -48,6 +50,8 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
     let config = Arc::new(config);
     let clock = Clock::new();
     let table: Arc<ArcSwap<Table>> = Arc::default();
+    let attempts = Arc::new(Attempts::new(&config.attempts));
+    let issuers = Arc::new(Issuers::start(&config, &clock).map_err(io("start a thread"))?);
     let count = config.effective_threads();
     let loads: Arc<[AtomicUsize]> = (0..count).map(|_| AtomicUsize::new(0)).collect();
     let running = Arc::new(AtomicUsize::new(count));
@@ -58,10 +62,12 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
         let guard = Ended { control, running: Arc::clone(&running) };
         let (config, clock, table, loads) =
             (Arc::clone(&config), clock.clone(), Arc::clone(&table), Arc::clone(&loads));
+        let (attempts, issuers) = (Arc::clone(&attempts), Arc::clone(&issuers));
         let (orders, received) = mpsc::unbounded_channel();
         let body = move || {
             let _guard = guard;
-            let thread = Thread::new(config, clock, table).expect("the operating system gives random numbers");
+            let thread = Thread::new(config, clock, table, attempts, issuers)
+                .expect("the operating system gives random numbers");
             event_loop::run_thread(serve(Rc::new(thread), listener, received, loads, index))
                 .expect("the operating system gives an event queue");
         };
@@ -70,7 +76,7 @@ pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -
         members.push(Member { orders, handle });
     }
     drop(listener);
-    obey(control, &members, &table, &mut Registry::new(clock, config.upstream.clone()), &config);
+    obey(control, &members, &table, &mut Registry::new(clock, config.upstream.clone(), config.tokens.clone()), &config);
     tell(&members, || Order::End);
     let failed: Vec<usize> = members
         .into_iter()
@@ -113,7 +119,9 @@ fn obey(control: &UnixStream, members: &[Member], table: &ArcSwap<Table>, regist
         let order = match serde_json::from_str(&line) {
             Ok(order) => order,
             Err(error) => {
-                tracing::error!(%error, "the supervisor sent what is not an order; it is ignored");
+                // The error's own text could quote a key.
+                let (kind, column) = (error.classify(), error.column());
+                tracing::error!(?kind, column, "the supervisor sent what is not an order; it is ignored");
                 continue;
             }
         };

@@ -169,21 +169,24 @@ fn digests(root: &Path, service: &str, generation: u64) -> Result<KeyDigests, St
     Ok(digests)
 }
 
-fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+/// Reads a file, and one byte more than the limit if it is longer.
+pub(super) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more, so that a file above the limit is seen to be one.
     File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Replaces a file by these bytes, durably.
-fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file by these bytes, durably, readable only by its owner.
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("json.tmp");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    // A mere file name has the empty path as its parent.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use super::documents::Documents;
 use super::replica::{Replica, Stage};
 use super::replicas::Wanted;
+use super::signing::Signing;
 use super::startup::Announcement;
 use super::workers::{Role, Worker};
 use super::{SuperviseError, handover, logfile};
@@ -39,6 +40,7 @@ pub(super) struct Supervisor {
     pub(super) admin: UnixListener,
     pub(super) lock: OwnedFd,
     pub(super) documents: Documents,
+    pub(super) signing: Signing,
     /// What the documents want, by service and version.
     pub(super) wanted: BTreeMap<(String, String), Wanted>,
     /// When the next version retires.
@@ -89,6 +91,7 @@ impl Supervisor {
         Ok(Self {
             address: parts.listener.local_addr()?,
             documents: Documents::new(Path::new(".")),
+            signing: Signing::load(),
             root: parts.root,
             config: parts.config,
             listener: Some(parts.listener),
@@ -158,6 +161,9 @@ impl Supervisor {
             }
             Kind::Request(Request::Stop) => self.stop(Some(order)),
             Kind::Request(Request::Stats) => self.ask_worker(order.reply),
+            Kind::Request(Request::Token { service, lifetime }) => {
+                let _ = order.reply.send(self.issue_token(service, *lifetime));
+            }
             Kind::Request(request) => {
                 if *request == Request::Sync {
                     self.rescan(true);
@@ -184,6 +190,7 @@ impl Supervisor {
             self.stop(None);
             return;
         }
+        self.rotate_signing_keys();
         match self.documents.scan(told) {
             Ok(true) => {
                 self.want();

@@ -16,6 +16,7 @@ mod process;
 mod replica;
 mod replicas;
 pub mod rollout;
+mod signing;
 mod startup;
 mod workers;
 

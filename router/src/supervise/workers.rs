@@ -33,7 +33,20 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(5);
 /// A worker that ran for so long starts the count of deaths again.
 const STABLE: Duration = Duration::from_mins(1);
 /// What a worker gets of the supervisor's own environment.
-const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "RUST_LOG", "RUST_BACKTRACE"];
+const PASSED_ON: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "TZ",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
 /// Unconfirmed snapshots whose generations are remembered.
 const HISTORY: usize = 4096;
 
@@ -261,7 +274,11 @@ impl Supervisor {
         if self.history.len() > HISTORY {
             self.history.pop_first();
         }
-        let message = serde_json::to_vec(&ToWorker::Snapshot(Box::new(Snapshot { sequence, services })));
+        let message = serde_json::to_vec(&ToWorker::Snapshot(Box::new(Snapshot {
+            sequence,
+            services,
+            signing: self.signing.keys.clone(),
+        })));
         let Ok(line) = message.inspect_err(|error| tracing::error!(%error, "a snapshot could not be written")) else {
             return;
         };

@@ -293,7 +293,12 @@ impl Caller {
 
     /// Status and body of one request, and whether the connection stays open.
     pub(crate) fn score(&mut self, service: &str) -> std::io::Result<(u16, String, bool)> {
-        self.post(&format!("/api/v1/service/{service}/score"), "")
+        self.score_with(service, "")
+    }
+
+    /// The same, with further header lines, each with its line end.
+    pub(crate) fn score_with(&mut self, service: &str, fields: &str) -> std::io::Result<(u16, String, bool)> {
+        self.post(&format!("/api/v1/service/{service}/score"), fields)
     }
 
     /// Posts to a path, with further header lines, each with its line end.

@@ -5,4 +5,5 @@ mod endpoints;
 mod harness;
 mod lifecycle;
 mod rollouts;
+mod tokens;
 mod upgrade;

@@ -36,6 +36,13 @@ impl Response {
     }
 }
 
+impl Response {
+    /// The code of the router's own answer; `ok` of a good one.
+    pub fn code_or_ok(&self) -> String {
+        if self.status == 200 { "ok".to_owned() } else { self.code() }
+    }
+}
+
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the router listens");

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program includes it as a module and uses a part of it")]
 
 pub mod client;
+pub mod issuer;
 pub mod replica;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,10 @@ use std::time::{Duration, Instant};
 use azureml_fe::config::Config;
 use azureml_fe::route::{self, RouteError};
 use serde_json::{Value, json};
-use serving::service::{KeyDigests, Keys};
+use serving::service::{KeyDigests, Keys, ReplacedKey};
 use serving::slots::{self, SlotMap};
 use serving::snapshot::{Address, Entry, FromWorker, Replica, ServiceStats, Snapshot, ToWorker};
+use serving::token::SigningKeys;
 use serving::traffic::BasisPoints;
 
 pub use client::Client;
@@ -36,27 +38,33 @@ pub struct Router {
     control: Option<BufReader<UnixStream>>,
     thread: Option<JoinHandle<Result<(), RouteError>>>,
     sequence: u64,
+    signing: SigningKeys,
 }
 
 impl Router {
     /// Starts a worker with these services.
     pub fn start(config: Config, services: &[&TestService]) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config, services)
+        Self::signing(config, services, SigningKeys::default())
+    }
+
+    /// Starts a worker that signs tokens with these keys.
+    pub fn signing(config: Config, services: &[&TestService], signing: SigningKeys) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), config, services, signing)
     }
 
     /// Starts another worker on the same socket.
     pub fn successor(&self, config: Config, services: &[&TestService]) -> Self {
-        Self::on(self.listener.try_clone().expect("a descriptor"), config, services)
+        Self::on(self.listener.try_clone().expect("a descriptor"), config, services, self.signing.clone())
     }
 
-    fn on(listener: TcpListener, config: Config, services: &[&TestService]) -> Self {
+    fn on(listener: TcpListener, config: Config, services: &[&TestService], signing: SigningKeys) -> Self {
         let address = listener.local_addr().expect("an address");
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let shared = listener.try_clone().expect("a descriptor");
         let thread = std::thread::spawn(move || route::run(config, shared, theirs));
         let mut router =
-            Self { address, listener, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0 };
+            Self { address, listener, control: Some(BufReader::new(ours)), thread: Some(thread), sequence: 0, signing };
         router.apply(services);
         router
     }
@@ -66,6 +74,12 @@ impl Router {
         let mut config = Config { threads: 2, ..Config::default() };
         config.log.access = false;
         config
+    }
+
+    /// Puts other signing keys in force.
+    pub fn rotate(&mut self, services: &[&TestService], signing: SigningKeys) {
+        self.signing = signing;
+        self.apply(services);
     }
 
     /// Puts other services in force, and waits for the confirmation.
@@ -81,7 +95,11 @@ impl Router {
     pub fn offer(&mut self, services: &[&TestService]) -> u64 {
         self.sequence += 1;
         let services = services.iter().map(|service| (service.name.clone(), service.entry())).collect();
-        self.send(&ToWorker::Snapshot(Box::new(Snapshot { sequence: self.sequence, services })));
+        self.send(&ToWorker::Snapshot(Box::new(Snapshot {
+            sequence: self.sequence,
+            services,
+            signing: self.signing.clone(),
+        })));
         self.sequence
     }
 
@@ -149,6 +167,9 @@ pub struct TestService {
     pub name: String,
     pub endpoint: bool,
     pub keyed: bool,
+    pub tokens: bool,
+    /// Keys that are accepted for a while.
+    pub replaced: Vec<ReplacedKey>,
     pub versions: Vec<TestVersion>,
     /// The version of the largest share if not given.
     pub default: Option<String>,
@@ -176,6 +197,8 @@ impl TestService {
             name: name.into(),
             endpoint: false,
             keyed: true,
+            tokens: false,
+            replaced: vec![],
             versions: vec![TestVersion::new(name, 10_000, replicas)],
             default: None,
             sticky: None,
@@ -189,6 +212,8 @@ impl TestService {
             name: name.into(),
             endpoint: true,
             keyed: false,
+            tokens: false,
+            replaced: vec![],
             versions,
             default: None,
             sticky: None,
@@ -229,6 +254,12 @@ impl TestService {
         self
     }
 
+    /// Wants tokens instead of a key.
+    pub fn tokens(mut self) -> Self {
+        (self.keyed, self.tokens) = (false, true);
+        self
+    }
+
     /// Its scoring path.
     pub fn path(&self) -> String {
         format!("/api/v1/{}/{}/score", if self.endpoint { "endpoint" } else { "service" }, self.name)
@@ -246,7 +277,11 @@ impl TestService {
             "kind": if self.endpoint { "endpoint" } else { "webservice" },
             "workspace": "file:///workspace", "owner": "test", "committed": true,
             "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
-            "auth": if self.keyed { json!({"mode": "key", "keys": 1}) } else { json!({"mode": "none"}) },
+            "auth": match (self.keyed, self.tokens) {
+                (true, _) => json!({"mode": "key", "keys": 1}),
+                (false, true) => json!({"mode": "token"}),
+                (false, false) => json!({"mode": "none"}),
+            },
             "versions": versions,
             "served": default.map(|default| json!({"default": default, "shares": shares, "slots": self.slots})),
             "sticky": self.sticky,
@@ -255,7 +290,8 @@ impl TestService {
             "primary": {"key": KEY, "version": 1}, "secondary": {"key": "another-key-that-is-long", "version": 1},
         }))
         .expect("keys");
-        let digests: KeyDigests = keys.digests();
+        let mut digests: KeyDigests = keys.digests();
+        digests.expiring.clone_from(&self.replaced);
         Entry {
             service: serde_json::from_value(document).expect("a service document"),
             keys: self.keyed.then_some(digests),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use serving::layout;
+use serving::token::{self, Issuer};
 use toml::Table;
 
 use super::files::{self, Mode};
@@ -35,6 +36,7 @@ impl Listen {
 /// port when the router starts again.
 const CHOICE: std::ops::Range<u16> = 20_000..32_768;
 const TRIES: usize = 100;
+const TOKENS: &str = "tokens";
 
 /// A port of this address that nothing listens on now.
 pub fn free_port(address: IpAddr) -> Result<u16, Error> {
@@ -69,6 +71,41 @@ pub(super) fn read(directory: &Path) -> Result<Option<Listen>, Error> {
     Ok(address.zip(port).map(|(address, port)| Listen { address, port }))
 }
 
+/// What the file says of tokens. Settings that this program does not know are left out.
+pub(super) fn tokens(directory: &Path) -> Result<token::Settings, Error> {
+    let path = directory.join(layout::CONFIG);
+    let Some(mut table) = table(&path)? else { return Ok(token::Settings::default()) };
+    let Some(toml::Value::Table(mut tokens)) = table.remove(TOKENS) else { return Ok(token::Settings::default()) };
+    let known = Table::try_from(token::Settings::default()).unwrap_or_default();
+    tokens.retain(|name, _| known.contains_key(name));
+    let bad = |error: toml::de::Error| Error::BadFile {
+        path: path.display().to_string(),
+        problem: format!("in [{TOKENS}], {}", error.message()),
+    };
+    tokens.try_into().map_err(bad)
+}
+
+/// Sets the issuers of access tokens in the file.
+pub(super) fn trust(directory: &Path, issuers: &[Issuer]) -> Result<(), Error> {
+    let path = directory.join(layout::CONFIG);
+    let bad = |problem: String| Error::BadFile { path: path.display().to_string(), problem };
+    let mut table = table(&path)?.unwrap_or_default();
+    let tokens = table.entry(TOKENS).or_insert_with(|| Table::new().into());
+    let tokens = tokens.as_table_mut().ok_or_else(|| bad(format!("`{TOKENS}` is not a table")))?;
+    let list: Result<Vec<_>, _> = issuers.iter().map(toml::Value::try_from).collect();
+    let list = list.map_err(|error| bad(error.to_string()))?;
+    if list.is_empty() {
+        tokens.remove("issuers");
+    } else {
+        tokens.insert("issuers".to_owned(), list.into());
+    }
+    if tokens.is_empty() {
+        table.remove(TOKENS);
+    }
+    files::put(&path, table.to_string().as_bytes(), Mode::Replace)?;
+    Ok(())
+}
+
 /// Sets address and port in the file.
 pub(super) fn write(directory: &Path, listen: Listen) -> Result<(), Error> {
     let path = directory.join(layout::CONFIG);
@@ -82,6 +119,21 @@ pub(super) fn write(directory: &Path, listen: Listen) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn issuers_are_written_and_read_back_beside_other_settings_of_tokens() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(layout::CONFIG);
+        std::fs::write(&path, "port = 1\n\n[tokens]\nlifetime_seconds = 90\nof_a_newer_router = 1\n").expect("written");
+        let issuer = Issuer { issuer: "https://a".into(), audiences: vec!["api".into()], ..Issuer::default() };
+        trust(directory.path(), std::slice::from_ref(&issuer)).expect("written");
+        let tokens_now = tokens(directory.path()).expect("read");
+        assert_eq!((tokens_now.lifetime_seconds, tokens_now.issuers), (90, vec![issuer]));
+        trust(directory.path(), &[]).expect("written");
+        assert_eq!(tokens(directory.path()).expect("read").issuers, []);
+        let text = std::fs::read_to_string(&path).expect("read");
+        assert!(text.contains("of_a_newer_router") && text.contains("port = 1"), "{text}");
+    }
 
     #[test]
     fn other_settings_of_the_file_stay() {

@@ -18,7 +18,9 @@ struct Marker {
 }
 
 /// Everything that the provider and the router make in a compute directory.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
+    layout::SIGNING_KEYS,
+    "signing-keys.json.tmp",
     layout::SERVICES,
     "keys",
     layout::ACCEPTED,

@@ -185,6 +185,20 @@ pub(super) async fn upgrade(cluster: &LocalCluster) -> Result<String, Error> {
     Ok(status.version)
 }
 
+/// Executes the running program anew, which reads its configuration then, and waits for the worker that has it.
+pub(super) async fn reload(cluster: &LocalCluster) -> Result<(), Error> {
+    let before = match cluster.status().await {
+        Ok(status) => status.worker_pid,
+        // The next start reads it.
+        Err(Error::NotRunning { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    upgrade(cluster).await?;
+    let replaced = |status: &Status| status.worker_pid.is_some() && status.worker_pid != before;
+    answering(cluster, Instant::now() + START_TIME, replaced).await?;
+    Ok(())
+}
+
 pub(super) async fn stop(cluster: &LocalCluster) -> Result<(), Error> {
     if cluster.liveness().await? == Liveness::Dead {
         return Ok(());

@@ -2,6 +2,8 @@
 
 use tfplugin::{Attr, Model, Timeouts};
 
+use super::issuers::TokenIssuer;
+
 /// An `azureml_local_compute`. What each field means says its schema.
 #[derive(Clone, Debug, Default, PartialEq, Model)]
 #[expect(missing_docs, reason = "the schema describes each field")]
@@ -14,6 +16,7 @@ pub struct LocalCompute {
     pub directory: Attr<String>,
     pub router_path: Attr<String>,
     pub router_version: Attr<String>,
+    pub token_issuers: Attr<Vec<TokenIssuer>>,
     pub status: Attr<String>,
     pub timeouts: Timeouts,
 }

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tfplugin::{Attr, Context, Diagnostic, Diagnostics, OrDiagnostic as _, Plan, Resource, Schema, async_trait};
+use tfplugin::{
+    Attr, Context, Diagnostic, Diagnostics, OrDiagnostic as _, Plan, Resource, Schema, ValidateContext, async_trait,
+};
 
+use super::issuers;
 use super::model::LocalCompute;
 use super::schema::status;
 use super::settings::{self, Settings};
@@ -40,6 +43,10 @@ impl Resource for LocalComputeResource {
 
     fn schema(&self) -> Schema {
         super::schema::schema()
+    }
+
+    fn validate(&self, _: &mut ValidateContext, config: &LocalCompute) -> Result<(), Diagnostics> {
+        issuers::check(&config.token_issuers).into_result()
     }
 
     async fn plan(&self, _: &mut Context<Provider>, plan: &mut Plan<LocalCompute>) -> Result<(), Diagnostics> {
@@ -153,9 +160,16 @@ impl Resource for LocalComputeResource {
                 cluster.stop().await?;
                 cluster.configure(listen).await?;
             }
+            let trusts = cluster.token_issuers().await? == settings.token_issuers;
+            if !trusts {
+                cluster.trust(settings.token_issuers.clone()).await?;
+            }
             if other_program || cluster.installed().await?.is_none() {
                 install(&cluster, &settings).await?;
                 cluster.upgrade().await?;
+            }
+            if !trusts {
+                cluster.reload().await?;
             }
             cluster.start().await?;
             Ok::<_, Error>(moved)
@@ -244,7 +258,8 @@ fn configured_as(known: &LocalCompute, found: LocalCompute) -> LocalCompute {
     let spelled = known.workspace_id.as_deref().and_then(|text| text.parse::<WorkspaceId>().ok());
     let same = spelled.is_some_and(|workspace| found.workspace_id.as_deref() == Some(workspace.as_str()));
     let workspace_id = if same { known.workspace_id.clone() } else { found.workspace_id };
-    LocalCompute { workspace_id, timeouts: known.timeouts.clone(), ..found }
+    let token_issuers = issuers::shown(issuers::wanted(&found.token_issuers), &known.token_issuers);
+    LocalCompute { workspace_id, token_issuers, timeouts: known.timeouts.clone(), ..found }
 }
 
 /// A compute as its document, its configuration file and its router tell. Fails on another machine.
@@ -254,6 +269,7 @@ async fn read(id: &ComputeId, compute: &Revision<ComputeBody>) -> Result<LocalCo
     let settings = Settings::read(&compute.body.configured);
     let listen = cluster.listen().await.or_explain(failed())?;
     let listen = listen.unwrap_or(Listen { address: settings.address, port: settings.port });
+    let trusted = cluster.token_issuers().await.or_explain(failed())?;
     let (status, version) = match cluster.status().await {
         Ok(status) => (status::RUNNING, Some(status.version)),
         Err(Error::NotRunning { .. }) => (status::STOPPED, installed_version(&cluster).await),
@@ -268,6 +284,7 @@ async fn read(id: &ComputeId, compute: &Revision<ComputeBody>) -> Result<LocalCo
         directory: shown_directory(&compute.body),
         router_path: settings.router_path.into(),
         router_version: version.into(),
+        token_issuers: issuers::shown(trusted, &Attr::Null),
         status: if compute.header.committed { status } else { status::STOPPED }.into(),
         timeouts: tfplugin::Timeouts::default(),
     })
@@ -305,6 +322,10 @@ async fn bring_up(cluster: &LocalCluster, settings: &mut Settings, choose_port: 
         if cluster.listen().await? != Some(listen) {
             cluster.stop().await?;
             cluster.configure(listen).await?;
+        }
+        if cluster.token_issuers().await? != settings.token_issuers {
+            cluster.trust(settings.token_issuers.clone()).await?;
+            cluster.reload().await?;
         }
         match cluster.start().await {
             Err(Error::Start { problem: StartProblem::PortInUse, .. }) if choose_port && attempt < PORT_TRIES => {

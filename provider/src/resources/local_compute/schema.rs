@@ -82,6 +82,7 @@ pub(super) fn schema() -> Schema {
         .optional()
         .computed(),
     )
+    .attribute(super::issuers::NAME, super::issuers::attribute())
     .attribute("status", Attribute::string(format!("`{}` or `{}`.", status::RUNNING, status::STOPPED)).computed())
     .timeouts(&[("create", "5m"), ("update", "15m"), ("delete", "10m")])
 }

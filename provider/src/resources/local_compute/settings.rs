@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use serving::token::Issuer;
+
 use super::model::LocalCompute;
 use crate::workspace::WorkspaceId;
 
@@ -20,6 +22,7 @@ pub(super) struct Settings {
     pub(super) directory: Option<String>,
     pub(super) router_path: Option<String>,
     pub(super) router_version: Option<String>,
+    pub(super) token_issuers: Vec<Issuer>,
 }
 
 impl Default for Settings {
@@ -30,6 +33,7 @@ impl Default for Settings {
             directory: None,
             router_path: None,
             router_version: None,
+            token_issuers: Vec::new(),
         }
     }
 }
@@ -47,6 +51,7 @@ impl Settings {
             directory: config.directory.clone().known(),
             router_path: config.router_path.clone().known(),
             router_version: config.router_version.clone().known(),
+            token_issuers: super::issuers::wanted(&planned.token_issuers),
         }
     }
 

@@ -146,6 +146,78 @@ mod lifecycle {
         assert_eq!(same.value.attribute("id").as_str(), Some(compute.text("id").as_str()));
     }
 
+    fn trusting(issuers: &Value) -> Value {
+        json!({ "token_issuers": issuers })
+    }
+
+    #[tokio::test]
+    async fn issuers_are_taken_over_by_the_running_router_imported_and_shown_when_they_drift() {
+        let world = World::new().await;
+        let compute = world.compute().await;
+        let before = world.cluster().status().await.expect("it runs");
+        let issuers = trusting(&json!([
+            { "issuer": "https://login.example/v2.0", "audiences": ["api"], "roles": ["score"], "groups": [] },
+            { "issuer": "http://localhost:9", "audiences": ["a", "b"], "jwks_uri": "http://localhost:9/keys" },
+        ]));
+        let config = world.compute_config(&issuers);
+        let updated = world.core.update(&compute, config.clone()).await.expect("updated");
+        world.core.assert_settled(&updated, config.clone()).await.expect("settled");
+        let after = world.cluster().status().await.expect("it runs");
+        assert_eq!(after.pid, before.pid, "it was not restarted");
+        assert_ne!(after.worker_pid, before.worker_pid, "its worker was replaced");
+        let trusted = world.cluster().token_issuers().await.expect("read");
+        assert_eq!((trusted.len(), trusted[0].roles.as_slice()), (2, &["score".to_owned()][..]));
+
+        let imported = world.core.import("azureml_local_compute", &compute.text("id")).await.expect("imported");
+        let planned = world.core.plan("azureml_local_compute", Some(&imported), config.clone()).await.expect("planned");
+        assert_eq!(imported.get("token_issuers")[1], updated.get("token_issuers")[1]);
+        // Only the spelling of nothing differs: `[]` and nothing at all.
+        assert!(matches!(planned.action, Action::Update | Action::NoOp));
+
+        world.cluster().trust(trusted[..1].to_vec()).await.expect("written");
+        let found = world.core.refresh(&updated).await.expect("read").expect("there");
+        let planned = world.core.plan("azureml_local_compute", Some(&found), config.clone()).await.expect("planned");
+        assert_eq!(planned.action, Action::Update);
+        let back = world.core.apply(planned).await.expect("applied").expect("there");
+        assert_eq!(world.cluster().token_issuers().await.expect("read"), trusted);
+
+        let none = world.compute_config(&Value::Null);
+        let without = world.core.update(&back, none.clone()).await.expect("updated");
+        world.core.assert_settled(&without, none).await.expect("settled");
+        assert_eq!(world.cluster().token_issuers().await.expect("read"), []);
+    }
+
+    #[tokio::test]
+    async fn a_compute_is_created_with_its_issuers() {
+        let world = World::new().await;
+        let issuers = trusting(&json!([{ "issuer": "https://login.example", "audiences": ["api"] }]));
+        let config = world.compute_config(&issuers);
+        let compute = world.core.create("azureml_local_compute", config.clone()).await.expect("created");
+        world.core.assert_settled(&compute, config).await.expect("settled");
+        assert_eq!(world.cluster().token_issuers().await.expect("read").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn issuers_that_no_router_would_take_are_refused_by_the_plan() {
+        let world = World::new().await;
+        for (issuers, place, reason) in [
+            (json!([{ "issuer": "http://login.example", "audiences": ["a"] }]), "token_issuers[0].issuer", "https"),
+            (json!([{ "issuer": "https://a", "audiences": [] }]), "token_issuers[0].audiences", "1"),
+            (json!([{ "issuer": "https://a", "audiences": [""] }]), "token_issuers[0].audiences[0]", "empty"),
+            (
+                json!([{ "issuer": "https://a", "audiences": ["a"] },
+                    { "issuer": "https://a", "audiences": ["b"], "jwks_uri": "https://a/keys" }]),
+                "token_issuers[1].jwks_uri",
+                "another entry",
+            ),
+        ] {
+            let config = world.compute_config(&trusting(&issuers));
+            let error = world.core.plan("azureml_local_compute", None, config).await.expect_err("refused");
+            let (path, text) = complaint(&error);
+            assert!(path == place && text.contains(reason), "{path}: {text}");
+        }
+    }
+
     #[tokio::test]
     async fn a_compute_of_another_machine_is_an_error_that_names_it() {
         let world = World::new().await;

@@ -332,3 +332,52 @@ async fn the_sizing_function_computes_the_documented_example_and_names_bad_argum
         assert!(matches!(error, CoreError::Function { argument: Some(found), .. } if found == position), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_token_is_issued_from_the_computes_key_whether_or_not_the_router_runs() {
+    let serving = Serving::new().await;
+    let service = serving.create(&json!({ "token_auth_enabled": true })).await;
+    let id = service.text("id");
+    let open = |changes: Value| {
+        let config = changed(json!({ "webservice_id": id }), &changes);
+        serving.core().ephemeral("azureml_webservice_token", config)
+    };
+    let token = open(Value::Null).await.expect("opened").result;
+    assert_eq!((token.text("token_type").as_str(), token.text("access_token").split('.').count()), ("Bearer", 3));
+    let seconds = |name: &str| token.get(name).as_i64().expect("seconds");
+    assert_eq!(seconds("expiry_on") - seconds("refresh_after"), 900);
+    serving.world.kill_router().await;
+    let short = open(json!({ "lifetime": 60 })).await.expect("opened").result;
+    assert!(short.get("expiry_on").as_i64() < token.get("expiry_on").as_i64());
+    let (path, text) = complaint(&open(json!({ "lifetime": 59 })).await.expect_err("refused"));
+    assert!(path == "lifetime" && text.contains("60 to 86400"), "{path}: {text}");
+    std::fs::remove_file(serving.world.path("ws/local/local/signing-keys.json")).expect("removed");
+    let (_, text) = complaint(&open(Value::Null).await.expect_err("refused"));
+    assert!(text.contains("no key to sign tokens with") && text.contains("apply"), "{text}");
+}
+
+#[tokio::test]
+async fn there_is_no_token_of_a_service_that_wants_keys() {
+    let serving = Serving::new().await;
+    let service = serving.create(&Value::Null).await;
+    let config = json!({ "webservice_id": service.text("id") });
+    let error = serving.core().ephemeral("azureml_webservice_token", config).await.expect_err("refused");
+    let (path, text) = complaint(&error);
+    assert!(path == "webservice_id" && text.contains("token_auth_enabled"), "{path}: {text}");
+}
+
+#[tokio::test]
+async fn a_replaced_key_stays_valid_for_the_overlap() {
+    let serving = Serving::new().await;
+    let service = serving.create(&Value::Null).await;
+    let [primary, _] = serving.keys(&service).await;
+    let change = json!({ "primary_key_version": 2, "key_overlap": 3600 });
+    let updated = serving.update(&service, &change).await.expect("updated");
+    let document = serving.world.cluster().service("double").await.expect("read").expect("there");
+    let keys = serving.world.cluster().keys("double", document.auth.keys.expect("keys")).await.expect("read");
+    let replaced = keys.expect("there").replaced;
+    let digest = ::serving::service::KeySlot { key: primary, version: 1 }.digest();
+    assert_eq!(replaced.iter().map(|key| &key.digest).collect::<Vec<_>>(), [&digest]);
+    assert!(replaced[0].until.parse::<jiff::Timestamp>().expect("a time") > jiff::Timestamp::now());
+    serving.core().assert_settled(&updated, serving.config(&change)).await.expect("settled");
+}

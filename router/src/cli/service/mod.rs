@@ -13,7 +13,7 @@ use clap::Subcommand;
 use serving::service::Kind;
 
 use super::table::Table;
-use super::{Compute, Failure};
+use super::{Compute, Failure, token};
 pub(super) use view::{names, status};
 
 /// What a command is about. `azureml-fe service` is about webservices, `azureml-fe endpoint` about endpoints.
@@ -76,6 +76,19 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print a token for it, if its callers authenticate by tokens. Only the owner of the compute can.
+    Token {
+        #[command(flatten)]
+        compute: Compute,
+        /// Its name.
+        name: String,
+        /// Seconds that it is valid, within the bounds of `azureml-fe.toml`.
+        #[arg(long, value_name = "SECONDS")]
+        lifetime: Option<u64>,
+        /// Print JSON: `accessToken`, `tokenType`, `expiryOn`, `refreshAfter`.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the logs of its replicas, each line after the replica's id.
     Logs(logs::Args),
 }
@@ -98,6 +111,10 @@ pub(super) fn run(noun: Noun, command: Command) -> Result<(), Failure> {
         Command::Keys { compute, name, json } => {
             compute.enter()?;
             keys::run(noun, &name, json)
+        }
+        Command::Token { compute, name, lifetime, json } => {
+            compute.enter()?;
+            token::run(&view::document(noun, "token", &name)?, lifetime, json)
         }
         Command::Logs(args) => {
             args.compute.enter()?;
