@@ -168,8 +168,13 @@ resource "azureml_endpoint_version" "{name}" {{
 
 /// Writes the code of a version, whose answers name the version and this number.
 pub fn write_code(project: &Project, version: &str, number: u32) {
-    let script = format!(
+    project.write(&format!("{version}/score.py"), score_script(version, number));
+}
+
+/// A score script that answers with this name and number.
+#[must_use]
+pub fn score_script(version: &str, number: u32) -> String {
+    format!(
         "def init():\n    pass\n\n\ndef run(raw_data):\n    return {{\"version\": \"{version}\", \"code\": {number}}}\n"
-    );
-    project.write(&format!("{version}/score.py"), script);
+    )
 }

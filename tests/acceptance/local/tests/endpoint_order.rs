@@ -93,18 +93,13 @@ fn shares_that_change_hands_are_right_at_the_end_in_parallel() {
 }
 
 #[test]
-fn shares_that_change_hands_are_right_at_the_end_one_after_the_other_or_the_error_says_what_to_do() {
-    take(&STEPS[..4], "1", None);
-}
-
-#[test]
-fn shares_that_change_hands_are_right_at_the_end_with_the_first_version_first_or_the_error_says_what_to_do() {
-    take(&STEPS[..4], "10", Some("blue"));
-}
-
-#[test]
-fn shares_that_change_hands_are_right_at_the_end_with_the_second_version_first_or_the_error_says_what_to_do() {
-    take(&STEPS[..4], "10", Some("green"));
+fn shares_that_change_hands_one_after_the_other_are_right_at_the_end_or_the_error_says_what_to_do() {
+    // Some wait for the grace, so they wait together.
+    std::thread::scope(|scope| {
+        for (parallelism, first) in [("1", None), ("10", Some("blue")), ("10", Some("green"))] {
+            scope.spawn(move || take(&STEPS[..4], parallelism, first));
+        }
+    });
 }
 
 #[test]
