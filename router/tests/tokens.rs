@@ -214,7 +214,7 @@ fn tokens_of_a_replaced_signing_key_are_good_until_it_is_over_and_both_are_publi
 }
 
 /// A router that exchanges tokens of this issuer.
-fn exchange(issuer: &TestIssuer, replica: &TestReplica, change: impl FnOnce(&mut Config)) -> Router {
+fn trusting(issuer: &TestIssuer, replica: &TestReplica, change: impl FnOnce(&mut Config)) -> Router {
     let mut config = config();
     config.tokens.issuers = vec![issuer.entry()];
     change(&mut config);
@@ -224,18 +224,18 @@ fn exchange(issuer: &TestIssuer, replica: &TestReplica, change: impl FnOnce(&mut
 #[test]
 fn an_access_token_of_a_configured_issuer_is_exchanged_for_a_token_that_scores() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
-    let router = exchange(&issuer, &replica, |_| ());
+    let router = trusting(&issuer, &replica, |_| ());
     let mut client = router.client();
     let response = ask(&mut client, "diabetes", "?lifetime=120", &issuer.token("me"));
     assert_eq!((response.status, response.field("cache-control")), (200, Some("no-store")));
-    let issued: Issued = serde_json::from_slice(&response.body).expect("a token");
+    let fresh: Issued = serde_json::from_slice(&response.body).expect("a token");
     let now = Timestamp::now().as_second();
-    assert_eq!(issued.token_type, "Bearer");
-    assert!((now + 60..=now + 120).contains(&issued.expiry_on), "{}", issued.expiry_on);
-    assert!(issued.refresh_after < issued.expiry_on && issued.refresh_after > now);
-    assert_eq!(score(&mut client, "diabetes", &issued.access_token).status, 200);
-    assert_eq!(score(&mut client, "digits", &issued.access_token).status, 401);
-    let claims = URL_SAFE_NO_PAD.decode(issued.access_token.split('.').nth(1).expect("claims")).expect("base64");
+    assert_eq!(fresh.token_type, "Bearer");
+    assert!((now + 60..=now + 120).contains(&fresh.expiry_on), "{}", fresh.expiry_on);
+    assert!(fresh.refresh_after < fresh.expiry_on && fresh.refresh_after > now);
+    assert_eq!(score(&mut client, "diabetes", &fresh.access_token).status, 200);
+    assert_eq!(score(&mut client, "digits", &fresh.access_token).status, 401);
+    let claims = URL_SAFE_NO_PAD.decode(fresh.access_token.split('.').nth(1).expect("claims")).expect("base64");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
     assert_eq!((&claims["sub"], &claims["aud"]), (&json!("me"), &json!("/api/v1/service/diabetes")));
     assert!(claims["jti"].as_str().is_some_and(|id| id.len() == 32));
@@ -247,7 +247,7 @@ fn an_access_token_of_a_configured_issuer_is_exchanged_for_a_token_that_scores()
 fn requests_for_tokens_are_judged_before_anything_is_said_of_the_service() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
     let other = TestIssuer::start(8, Mood::Well);
-    let router = exchange(&issuer, &replica, |_| ());
+    let router = trusting(&issuer, &replica, |_| ());
     let mut client = router.client();
     let good = issuer.token("me");
     let forged = format!("{}A", &good[..good.len() - 1]);
@@ -276,7 +276,7 @@ fn requests_for_tokens_are_judged_before_anything_is_said_of_the_service() {
 #[test]
 fn a_valid_access_token_that_does_not_allow_it_is_a_403() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
-    let router = exchange(&issuer, &replica, |config| {
+    let router = trusting(&issuer, &replica, |config| {
         config.tokens.issuers[0].subjects = vec!["me".into()];
         config.tokens.issuers[0].services = vec!["diabetes".into()];
     });
@@ -299,7 +299,7 @@ fn without_issuers_only_the_owner_gets_tokens() {
 #[test]
 fn a_new_key_of_the_issuer_is_fetched_when_a_token_names_it() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
-    let router = exchange(&issuer, &replica, |_| ());
+    let router = trusting(&issuer, &replica, |_| ());
     let mut client = router.client();
     let old = issuer.token("me");
     assert_eq!(ask(&mut client, "diabetes", "", &old).status, 200);
@@ -312,7 +312,7 @@ fn a_new_key_of_the_issuer_is_fetched_when_a_token_names_it() {
 #[test]
 fn unknown_keys_cause_at_most_one_fetch_in_the_interval() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
-    let router = exchange(&issuer, &replica, |config| config.issuers.refetch_ms = 300_000);
+    let router = trusting(&issuer, &replica, |config| config.issuers.refetch_ms = 300_000);
     let mut client = router.client();
     assert_eq!(ask(&mut client, "diabetes", "", &issuer.token("me")).status, 200);
     issuer.rotate(10);
@@ -326,7 +326,7 @@ fn unknown_keys_cause_at_most_one_fetch_in_the_interval() {
 fn while_the_issuer_fails_known_keys_go_on_and_unknown_ones_are_a_503() {
     for mood in [Mood::Broken, Mood::Garbage, Mood::Slow, Mood::Endless] {
         let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
-        let router = exchange(&issuer, &replica, |config| config.issuers.answer_ms = 300);
+        let router = trusting(&issuer, &replica, |config| config.issuers.answer_ms = 300);
         let mut client = router.client();
         assert_eq!(ask(&mut client, "diabetes", "", &issuer.token("me")).status, 200);
         issuer.set(mood);
@@ -345,7 +345,7 @@ fn while_the_issuer_fails_known_keys_go_on_and_unknown_ones_are_a_503() {
 #[test]
 fn keys_of_a_silent_issuer_are_used_no_longer_than_the_bound() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Well), TestReplica::echo("a"));
-    let router = exchange(&issuer, &replica, |config| {
+    let router = trusting(&issuer, &replica, |config| {
         (config.issuers.refresh_ms, config.issuers.stale_ms) = (20, 200);
     });
     let mut client = router.client();
@@ -362,7 +362,7 @@ fn keys_of_a_silent_issuer_are_used_no_longer_than_the_bound() {
 #[test]
 fn an_issuer_that_was_never_reached_is_a_503_and_not_a_401() {
     let (issuer, replica) = (TestIssuer::start(9, Mood::Broken), TestReplica::echo("a"));
-    let router = exchange(&issuer, &replica, |_| ());
+    let router = trusting(&issuer, &replica, |_| ());
     let mut client = router.client();
     let response = ask(&mut client, "diabetes", "", &issuer.token("me"));
     assert_eq!((response.status, response.code().as_str()), (503, "issuer_unavailable"));

@@ -109,6 +109,7 @@ pub mod derived {
     }
 
     /// An object of its own attributes and those of flattened models.
+    #[must_use]
     pub fn object<const N: usize>(parts: &[Value], own: [(&str, Value); N]) -> Value {
         let mut values: BTreeMap<String, Value> =
             own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

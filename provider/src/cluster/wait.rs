@@ -245,8 +245,8 @@ pub async fn until_gone(
 }
 
 fn newest_failure(status: &ServiceStatus, goal: Goal<'_>) -> Option<Box<Failure>> {
-    let awaited = status.versions.iter().filter(|(name, _)| goal.waits_for(name));
-    awaited.filter_map(|(_, version)| version.failure.clone()).next().map(Box::new)
+    let mut awaited = status.versions.iter().filter(|(name, _)| goal.waits_for(name));
+    awaited.find_map(|(_, version)| version.failure.clone()).map(Box::new)
 }
 
 #[cfg(test)]

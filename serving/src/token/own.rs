@@ -283,8 +283,8 @@ mod tests {
         let token = issue(&keys(1), &settings, &order, at(999), [5; 16]).expect("issued").access_token;
         let rotated = keys(1).rotated(&settings, at(5_000), &[2; RANDOM_BYTES]);
         let verifier = Verifier::new(&rotated, &settings);
-        let verified = verifier.verify(token.as_bytes(), at(80_000)).expect("good");
-        assert_eq!(verified.until, at(87_459).as_second());
+        let good = verifier.verify(token.as_bytes(), at(80_000)).expect("good");
+        assert_eq!(good.until, at(87_459).as_second());
         let over = Settings { overlap_seconds: 10, ..settings };
         let rotated = keys(1).rotated(&over, at(5_000), &[2; RANDOM_BYTES]);
         let verifier = Verifier::new(&rotated, &over);

@@ -124,7 +124,8 @@ async fn a_swap_is_served_whichever_version_is_written_first() {
     );
     // The claim first: it waits for its sibling.
     let (green, blue) = tokio::join!(serving.core().update(&green, on), serving.core().update(&blue, off));
-    (green.expect("updated"), blue.expect("updated"));
+    green.expect("updated");
+    blue.expect("updated");
     assert_eq!(serving.shares(), shares(&[("blue", "0"), ("green", "100")]));
 }
 

@@ -212,7 +212,7 @@ mod lifecycle {
             ),
         ] {
             let config = world.compute_config(&trusting(&issuers));
-            let error = world.core.plan("azureml_local_compute", None, config).await.expect_err("refused");
+            let error = world.core.validate("azureml_local_compute", config).await.expect_err("refused");
             let (path, text) = complaint(&error);
             assert!(path == place && text.contains(reason), "{path}: {text}");
         }

@@ -3,6 +3,7 @@
 use tfplugin::{Attr, Diagnostics, Plan};
 
 use super::model::Webservice;
+use crate::access::Access;
 use crate::cluster::ServiceId;
 use crate::deployment::{self, checks, schema::state};
 use crate::diagnostics::OrExplain as _;
@@ -56,7 +57,7 @@ pub(super) fn planned_id(planned: &Webservice) -> Result<ServiceId, Diagnostics>
 /// Whether a plan declares what the state has.
 pub(super) fn same_declaration(prior: &Webservice, planned: &Webservice) -> bool {
     let declaration = |model: &Webservice| Webservice {
-        access: Default::default(),
+        access: Access::default(),
         state: Attr::Null,
         updated_time: Attr::Null,
         timeouts: tfplugin::Timeouts::default(),

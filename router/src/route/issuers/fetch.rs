@@ -135,7 +135,7 @@ impl Source {
         KeySet::read(&body).ok_or_else(|| format!("{uri} has no JSON Web Key Set with a key that can verify a token"))
     }
 
-    /// OpenID Connect Discovery 1.0.
+    /// Where the keys are, by `OpenID` Connect Discovery 1.0.
     fn discover(&self) -> Result<String, String> {
         #[derive(Deserialize)]
         struct Metadata {

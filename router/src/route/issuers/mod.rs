@@ -97,9 +97,9 @@ impl Issuers {
         };
         match verified {
             Ok(claims) => remote.decide(claims, service),
-            Err(Undecided::Invalid) => Err(Refusal::Invalid),
             Err(Undecided::UnknownKey) if remote.known.load().failing => Err(self.unavailable()),
-            Err(Undecided::UnknownKey) => Err(Refusal::Invalid),
+            // An issuer that answers has no such key.
+            Err(Undecided::Invalid | Undecided::UnknownKey) => Err(Refusal::Invalid),
         }
     }
 
