@@ -118,3 +118,22 @@ fn a_split_that_is_one_object_moves_in_one_apply_in_every_order() {
         }
     }
 }
+
+#[test]
+fn what_a_failed_create_has_left_goes_and_the_version_that_takes_its_place_before_stays() {
+    let each = "lifecycle {\n create_before_destroy = true\n }";
+    let split = |blue: &str| {
+        let blue = format!("traffic_percentile = {blue}");
+        Split::of([("blue", &*blue), ("green", "traffic_percentile = 60")]).with_each(each)
+    };
+    let project = Split::of([("blue", "traffic_percentile = 60")]).with_each(each).project();
+    project.apply().ok();
+    split("60").write(&project);
+    project.apply().fails_with(ADVICE);
+    assert_valid(&project);
+    split("40").write(&project);
+    project.apply().ok();
+    project.assert_shares(&[("blue", 4_000), ("green", 6_000)]);
+    project.assert_no_changes();
+    assert_valid(&project);
+}
