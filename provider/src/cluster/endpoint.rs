@@ -20,7 +20,7 @@ use crate::workspace::Catalogue;
 
 pub use error::ChangeError;
 pub use traffic::assign;
-pub use version::{VersionChange, create_version, remove_version, update_version};
+pub use version::{VersionChange, adopt_version, create_version, remove_version, update_version};
 
 /// How long a writer waits for others to make its change possible.
 pub const GRACE: Duration = Duration::from_secs(10);

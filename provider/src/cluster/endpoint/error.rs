@@ -16,7 +16,8 @@ pub enum ChangeError {
     #[error(
         "the versions of endpoint {endpoint} cannot be served as they are declared: {conflicts}. What was served before keeps \
          being served until the declarations agree; then they are served without another apply of this version. Correct the \
-         others, or declare the whole split in one azureml_endpoint_traffic"
+         others. If they are correct, but Terraform would have changed them only after this one, because of depends_on or \
+         -parallelism=1, apply once more without both. Or declare the whole split in one azureml_endpoint_traffic"
     )]
     Conflicts {
         /// The endpoint.

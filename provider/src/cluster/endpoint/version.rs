@@ -190,6 +190,16 @@ pub async fn create_version(
     change.commit(cluster, limits).await
 }
 
+/// Takes over a version that an earlier run has created as it is wanted: puts it in force again with what is configured now,
+/// and waits until it is served so.
+pub async fn adopt_version(
+    cluster: &dyn Cluster,
+    change: &VersionChange<'_>,
+    limits: &Limits,
+) -> Result<Service, Unfinished> {
+    change.commit(cluster, limits).await
+}
+
 /// Changes a version: first its replicas, if they change, then what is declared of its traffic.
 pub async fn update_version(
     cluster: &dyn Cluster,
@@ -220,19 +230,21 @@ pub async fn update_version(
 /// finish, then it stops.
 ///
 /// A version that an assignment still routes to keeps serving until the assignment changes, which Terraform does after
-/// this.
+/// this. A version of the name that is not the one that is meant is left alone.
 pub async fn remove_version(
     cluster: &dyn Cluster,
     catalogue: &Catalogue,
-    endpoint: &str,
-    name: &str,
+    (endpoint, name): (&str, &str),
+    is_meant: impl Fn(&Version) -> bool,
     limits: &Limits,
 ) -> Result<(), Stopped> {
-    let mut retires = false;
+    let (mut retires, mut other) = (false, false);
     let removed = modify(cluster, catalogue, endpoint, |service| {
         let routed = service.assignment.as_ref().is_some_and(|assignment| assignment.routes_to(name));
         retires = false;
+        other = service.versions.get(name).is_some_and(|version| !is_meant(version));
         match service.versions.get_mut(name) {
+            _ if other => {}
             Some(version) if routed && version.committed => {
                 retires = true;
                 version.retiring_until.get_or_insert_with(|| deploy::later(RETIREMENT));
@@ -247,7 +259,7 @@ pub async fn remove_version(
     match removed {
         Err(ChangeError::Gone(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
-        Ok(_) if retires => return Ok(()),
+        Ok(_) if retires || other => return Ok(()),
         Ok(_) => {}
     }
     wait::until_gone(cluster, endpoint, Some(&[name.to_owned()]), limits).await?;

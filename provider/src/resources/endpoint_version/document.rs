@@ -81,6 +81,14 @@ pub(super) fn configured(version: &Version) -> Configured {
     serde_json::from_value(version.configured.clone()).unwrap_or_default()
 }
 
+/// Whether a version is the one that the state means, and not another one that was made under its name since.
+///
+/// With `create_before_destroy`, what a failed create has left is destroyed only after its successor of the same name was
+/// created.
+pub(super) fn is_meant(version: &Version, state: &EndpointVersion) -> bool {
+    state.created_time.as_deref().is_none_or(|time| time == configured(version).created_time)
+}
+
 /// The version as its endpoint's document has it; none if it is not in it. `known` brings what only Terraform's state
 /// knows.
 ///

@@ -50,11 +50,13 @@ impl Resource for EndpointVersionResource {
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &id))?;
         let template = template(context, &catalogue, &planned).await?;
         let wanted = document::created(&planned, template, &context.data().owner);
-        if is_adopted(&id, service.versions.get(&id.name), &wanted)? {
-            return Ok(shown(&*cluster, &id, &service, &planned).await?.unwrap_or(planned));
-        }
+        let is_adopted = is_adopted(&id, service.versions.get(&id.name), &wanted)?;
         let change = change(&id, &planned, wanted, &catalogue);
-        let created = endpoint::create_version(&*cluster, &change, &limits(context)).await;
+        let created = if is_adopted {
+            endpoint::adopt_version(&*cluster, &change, &limits(context)).await
+        } else {
+            endpoint::create_version(&*cluster, &change, &limits(context)).await
+        };
         drop(held);
         finish(context, &*cluster, &id, created, planned, Doing::Create).await
     }
@@ -72,7 +74,8 @@ impl Resource for EndpointVersionResource {
         let service = cluster.service(&id.endpoint.name).await.or_explain(failed())?;
         let Some(service) = service.filter(|service| service.kind == Kind::Endpoint) else { return Ok(None) };
         // One that is destroyed may serve on, until the traffic is another.
-        if service.versions.get(&id.name).is_none_or(|version| version.retiring_until.is_some()) {
+        let present = service.versions.get(&id.name).filter(|version| version.retiring_until.is_none());
+        if present.is_none_or(|version| !document::is_meant(version, &state)) {
             return Ok(None);
         }
         match cluster.observe(&id.endpoint.name).await {
@@ -130,7 +133,8 @@ impl Resource for EndpointVersionResource {
         };
         let catalogue = catalogue(&compute.workspace)?;
         let limits = limits(context);
-        endpoint::remove_version(&*cluster, &catalogue, &id.endpoint.name, &id.name, &limits)
+        let is_meant = |version: &Version| document::is_meant(version, &state);
+        endpoint::remove_version(&*cluster, &catalogue, (&id.endpoint.name, &id.name), is_meant, &limits)
             .await
             .map_err(|reason| failure::stopped(&what(&id), Doing::Delete, &reason))?;
         crate::tidy::tidy(&catalogue).await;

@@ -28,16 +28,19 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_mins(1)))
-        .allow_non_standard_methods(true)
-        .build()
-        .into();
-    send(&agent, method, uri, key, headers, body)
+    send(&agent(), method, uri, key, headers, body)
 }
 
-fn send(
+/// Connections of one caller.
+pub(crate) fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_mins(1)))
+        .allow_non_standard_methods(true);
+    config.build().into()
+}
+
+pub(crate) fn send(
     agent: &ureq::Agent,
     method: &str,
     uri: &str,
@@ -110,11 +113,7 @@ impl Load {
                 let (stop, tally) = (stop.clone(), tally.clone());
                 let (uri, key, body) = (uri.to_owned(), key.to_owned(), body.to_owned());
                 std::thread::spawn(move || {
-                    let agent: ureq::Agent = ureq::Agent::config_builder()
-                        .http_status_as_error(false)
-                        .timeout_global(Some(Duration::from_mins(1)))
-                        .build()
-                        .into();
+                    let agent = agent();
                     let mut next = Instant::now();
                     while !stop.load(Ordering::Relaxed) {
                         std::thread::sleep(next.saturating_duration_since(Instant::now()));

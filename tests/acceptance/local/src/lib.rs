@@ -9,19 +9,26 @@
 
 mod caller;
 mod config;
+mod holders;
 mod port;
 mod processes;
 mod project;
 mod revisions;
 mod run;
+mod served;
+mod split;
 mod wait;
+mod watch;
 
 pub use caller::{Answer, Load, Tally, post, request};
 pub use config::{DOUBLE, Stack};
+pub use holders::holders_of;
 pub use port::free_port;
 pub use processes::{Process, processes_of};
 pub use project::{Outcome, Project, router};
 pub use revisions::newest_revision;
 pub use run::{Run, Target};
 pub use rustix::process::Signal;
+pub use split::{ENDPOINT, Split, elsewhere, elsewhere_configuration, score_script, traffic, version, write_code};
 pub use wait::eventually;
+pub use watch::{Seen, Watch, answered_by, assert_dealt};

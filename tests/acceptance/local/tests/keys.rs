@@ -3,9 +3,8 @@
 #![allow(missing_docs, reason = "a test crate")]
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
-use acceptance_local::{DOUBLE, Stack, post, processes_of};
+use acceptance_local::{DOUBLE, Stack, holders_of, post, processes_of};
 
 const FIRST: &str = "Rkq3vTz0XcW8nB5yL1sHd7Fj2Gp6Ma9UeQ4iYt";
 const SECOND: &str = "u9ZxC3vB6nM1aS4dF7gH0jK2lQ5wE8rT9yU1iO";
@@ -69,8 +68,7 @@ fn no_key_byte_is_in_state_plan_log_or_any_file_that_others_may_read() {
     let secondary = project.keys("double").1;
     // The configuration names the first key in clear text; what matters is everything that was made from it.
     std::fs::remove_file(project.path().join("main.tf")).expect("main.tf is removed");
-    let mut holders = Vec::new();
-    search(project.path(), &[FIRST.as_bytes(), secondary.as_bytes()], &mut holders);
+    let holders = holders_of(project.path(), &[FIRST, &secondary]);
     assert!(!holders.is_empty(), "the key files themselves must be found, or the search is blind");
     for holder in &holders {
         let mode = std::fs::metadata(holder).expect("a file").permissions().mode() & 0o777;
@@ -188,21 +186,5 @@ fn a_trace_of_the_whole_life_of_a_service_holds_no_key() {
     );
     for key in [first.0, first.1, copy.1, later.0] {
         assert!(!trace.contains(&key), "a key is in the trace");
-    }
-}
-
-/// Every regular file below `directory` that contains one of `needles`.
-fn search(directory: &Path, needles: &[&[u8]], holders: &mut Vec<std::path::PathBuf>) {
-    for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
-        let kind = entry.file_type().expect("a type");
-        // Virtual environments and the provider itself are large and made before any key exists.
-        if kind.is_dir() && !["venvs", ".terraform"].contains(&entry.file_name().to_string_lossy().as_ref()) {
-            search(&entry.path(), needles, holders);
-        } else if kind.is_file() {
-            let content = std::fs::read(entry.path()).unwrap_or_default();
-            if needles.iter().any(|needle| content.windows(needle.len()).any(|window| window == *needle)) {
-                holders.push(entry.path());
-            }
-        }
     }
 }
