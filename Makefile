@@ -34,6 +34,10 @@ check-tools:
 	  || need "Terraform or OpenTofu >= 1.11" "apply the configuration" "See https://developer.hashicorp.com/terraform/install or https://opentofu.org/docs/intro/install/"; \
 	exit $$missing
 
+.PHONY: check-test-tools
+check-test-tools: check-tools
+	@command -v npm >/dev/null || { echo "missing: Node.js with npm, needed to run the identity providers that the router is tested with. Install it from https://nodejs.org" >&2; exit 1; }
+
 $(tools)/bin/maturin:
 	@echo "==> Installing maturin, which packs the scorer as a wheel"
 	@$(PYTHON) -m venv $(tools)
@@ -110,7 +114,7 @@ audit: $(cargo_deny) ## Compares the dependencies with the RustSec advisory data
 	@$(cargo_deny) --all-features check advisories
 
 .PHONY: test
-test: build lint quickstart-test ## Runs everything that there is to test
+test: check-test-tools build lint quickstart-test ## Runs everything that there is to test
 	@$(CARGO) test --release --workspace
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
