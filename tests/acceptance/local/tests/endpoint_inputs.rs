@@ -33,7 +33,8 @@ fn what_is_no_percentage_fails_the_plan_on_its_attribute_and_says_what_is_one() 
 fn contradictions_of_one_resource_fail_the_plan_and_never_show_a_key() {
     // Terraform shows the line of the configuration, which is the user's own.
     let (short, given) = ("too-short-to-be-a-key", "format(\"%s-be-a-key\", \"too-short-to\")");
-    let same = "Rkq3vTz0XcW8nB5yL1sHd7Fj2Gp6Ma9UeQ4iYt";
+    let (same, twice) =
+        ("Rkq3vTz0XcW8nB5yL1sHd7Fj2Gp6Ma9UeQ4iYt", "format(\"%s2Gp6Ma9UeQ4iYt\", \"Rkq3vTz0XcW8nB5yL1sHd7Fj\")");
     let project = Split::default().project();
     for (endpoint, expected) in [
         ("auth_enabled = true\n token_auth_enabled = true".to_owned(), &["token_auth_enabled", "remove one"][..]),
@@ -48,7 +49,7 @@ fn contradictions_of_one_resource_fail_the_plan_and_never_show_a_key() {
         let text = project.plan().fails_with(expected);
         assert!(!text.contains(short), "{text}");
     }
-    let equal = format!("primary_key_wo = \"{same}\"\n secondary_key_wo = \"{same}\"");
+    let equal = format!("primary_key_wo = {twice}\n secondary_key_wo = {twice}");
     Split { endpoint: equal, ..Split::default() }.write(&project);
     let text = project.apply().fails_with(&["The two keys must differ"]);
     assert!(!text.contains(same), "{text}");
@@ -225,7 +226,7 @@ fn a_table_that_was_edited_to_an_invalid_one_is_not_served_and_the_next_apply_re
         document["served"]["shares"]["blue"] = json!(1_000);
     });
     eventually("the refusal", || {
-        let shown: Value = serde_json::from_str(&project.fe(&["service", "show", ENDPOINT, "--json"])).expect("JSON");
+        let shown: Value = serde_json::from_str(&project.fe(&["endpoint", "show", ENDPOINT, "--json"])).expect("JSON");
         shown["status"]["refused"].is_string().then_some(())
     });
     let (uri, key) = project.endpoint_access();

@@ -117,7 +117,10 @@ fn interrupt(project: &Project, name: &str, victim: &str, at_first_write: bool) 
         && match victim {
             "provider" => run.signal(Target::Provider, Signal::KILL),
             // The newest, which is the one that the change has started, if it has.
-            _ => !run.ended() && found().max_by_key(|process| process.pid).inspect(|process| process.kill()).is_some(),
+            _ => {
+                !run.ended()
+                    && found().max_by_key(|process| process.pid).inspect(acceptance_local::Process::kill).is_some()
+            }
         };
     let output = run.wait();
     let moment = if at_first_write { "the first write" } else { "the run's begin" };

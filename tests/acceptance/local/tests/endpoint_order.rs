@@ -60,7 +60,7 @@ fn take(steps: &[Step], parallelism: &str, first: Option<&str>) {
         let mut ordered = plain.clone();
         if let Some(first) = first.filter(|_| versions.len() > 1) {
             let second = ordered.versions.iter_mut().find(|(name, _)| name != first).expect("another version");
-            second.1.push_str(&format!("\n depends_on = [azureml_endpoint_version.{first}]"));
+            second.1 = format!("{}\n depends_on = [azureml_endpoint_version.{first}]", second.1);
         }
         ordered.write(&project);
         let outcome = apply(&project, parallelism);

@@ -5,8 +5,11 @@
 use acceptance_local::{Split, answered_by, assert_dealt, processes_of, request, write_code};
 use serde_json::json;
 
-/// The examples that explain shares, one after the other: arguments of the versions and what is served then.
-const EXAMPLES: [(&[(&str, &str)], &[(&str, u64)]); 3] = [
+/// Arguments of the versions, and what is served then.
+type Example = (&'static [(&'static str, &'static str)], &'static [(&'static str, u64)]);
+
+/// The examples that explain shares, one after the other.
+const EXAMPLES: [Example; 3] = [
     (&[("blue", "traffic_percentile = 20")], &[("blue", 10_000)]),
     (
         &[("blue", "traffic_percentile = 20\n is_default = true"), ("green", "traffic_percentile = 10")],
