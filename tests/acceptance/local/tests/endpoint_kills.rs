@@ -102,7 +102,7 @@ fn watch_documents(project: &Project, stop: &AtomicBool) {
     }
 }
 
-/// Applies and kills the victim when the document was changed for the first time, or when the run has begun, and up to 150 ms
+/// Applies and kills the victim when the document was changed for the first time, or when the run has begun, and up to 60 ms
 /// later. Tells what it did.
 fn interrupt(project: &Project, name: &str, victim: &str, at_first_write: bool) -> (bool, String) {
     let generation = || project.endpoint_document().map(|document| document.generation);
@@ -110,7 +110,7 @@ fn interrupt(project: &Project, name: &str, victim: &str, at_first_write: bool) 
     let mut run = project.start(["apply", "-auto-approve", "-input=false", "-no-color"]);
     let begun = project.path().join(".terraform.tfstate.lock.info");
     let came = run.until(|| if at_first_write { generation() != before } else { begun.exists() });
-    let lag = Duration::from_millis(RandomState::new().hash_one(()) % 150);
+    let lag = Duration::from_millis(RandomState::new().hash_one(()) % 60);
     std::thread::sleep(lag);
     let found = || processes_of(project.path()).into_iter().filter(|process| process.command.contains(victim));
     let hit = came
