@@ -93,7 +93,8 @@ pub async fn create(
     intent.generation = unfinished.as_ref().map_or(0, |service| service.generation) + 1;
     intent.committed = false;
     intent.auth.keys = Some(key_generation);
-    intent.created_time = unfinished.as_ref().map_or_else(now, |service| service.created_time.clone());
+    // Tells it from what an earlier attempt has left under its name.
+    intent.created_time = now();
     intent.updated_time = now();
     intent.versions.values_mut().for_each(|version| bound_progress(version, limits));
     put(cluster, catalogue, &intent, unfinished.map(|service| service.generation)).await.map_err(nothing)?;

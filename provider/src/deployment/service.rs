@@ -114,6 +114,15 @@ pub fn claim(what: &str, id: &str, present: Option<Service>, wanted: &Service) -
     Err(Diagnostic::error(format!("{what} already exists"), detail).at_attribute("name").into())
 }
 
+/// Whether a service is the one that the state means, and not another one that was made under its name since.
+///
+/// With `create_before_destroy`, what a failed create has left is destroyed only after its successor of the same name was
+/// created.
+#[must_use]
+pub fn is_meant(service: &Service, created_time: &Attr<String>) -> bool {
+    created_time.as_deref().is_none_or(|time| time == service.created_time)
+}
+
 /// Every rule of documents.
 pub fn check_rules(service: &Service) -> Result<(), Diagnostics> {
     serving::validate::service(service).iter().map(super::checks::violation).collect::<Diagnostics>().into_result()

@@ -74,6 +74,9 @@ impl Resource for EndpointResource {
             let detail = format!("{} is a webservice on that compute. Choose another name for the endpoint.", id.name);
             return Err(Diagnostics::error(failed(), detail));
         }
+        if !service::is_meant(&service, &state.created_time) {
+            return Ok(None);
+        }
         if let Ok(Some(status)) = cluster.observe(&id.name).await
             && let Some(reason) = status.refused
         {
@@ -123,7 +126,11 @@ impl Resource for EndpointResource {
         let id: EndpointId = state.id.require("id")?.parse().or_explain("Invalid id of an endpoint")?;
         let failed = || cannot("delete", &id.name);
         let Some(cluster) = crate::cluster::open(&id.compute).await.or_explain(failed())? else { return Ok(()) };
-        if let Some(service) = cluster.service(&id.name).await.or_explain(failed())?
+        let present = cluster.service(&id.name).await.or_explain(failed())?;
+        if present.as_ref().is_some_and(|service| !service::is_meant(service, &state.created_time)) {
+            return Ok(());
+        }
+        if let Some(service) = present
             && !state.force_destroy.unwrap_or(false)
         {
             let lives = service.versions.iter().filter(|(_, version)| version.retiring_until.is_none());

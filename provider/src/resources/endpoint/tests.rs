@@ -91,3 +91,15 @@ async fn a_webservice_of_the_name_is_not_taken_for_an_endpoint() {
         complaint(&serving.core().create(TYPE, serving.endpoint_config(&Value::Null)).await.expect_err("refused"));
     assert!(path == "name" && text.contains("webservice"), "{path} {text}");
 }
+
+#[tokio::test]
+async fn an_endpoint_that_was_made_anew_under_the_name_is_not_the_one_of_an_older_state() {
+    let serving = Serving::new().await;
+    let old = serving.endpoint(&Value::Null).await;
+    std::fs::remove_file(serving.world.path("ws/local/local/services/churn.json")).expect("removed");
+    assert!(serving.core().refresh(&old).await.expect("read").is_none());
+    serving.endpoint(&json!({ "description": "new" })).await;
+    assert!(serving.core().refresh(&old).await.expect("read").is_none());
+    serving.core().destroy(old).await.expect("destroyed");
+    assert_eq!(serving.document().description.as_deref(), Some("new"));
+}

@@ -95,6 +95,9 @@ impl Resource for WebserviceResource {
             let detail = format!("{id} is an endpoint. Choose another name for the webservice.");
             return Err(Diagnostics::error(failed(), detail));
         }
+        if !service::is_meant(&service, &state.created_time) {
+            return Ok(None);
+        }
         let (model, status) = shown(&*cluster, &id, &service, &state).await?;
         match status {
             Ok(status) => {
@@ -171,6 +174,12 @@ impl Resource for WebserviceResource {
         let Some(cluster) = crate::cluster::open(&id.compute).await.or_explain(cannot("delete", name))? else {
             return Ok(());
         };
+        // A damaged document is removed, too.
+        if let Ok(Some(present)) = cluster.service(name).await
+            && !service::is_meant(&present, &state.created_time)
+        {
+            return Ok(());
+        }
         match deploy::remove(&*cluster, name, false, &limits(context)).await {
             Ok(()) => {}
             Err(Stopped::Cluster(error)) => return Err(explain(cannot("delete", name), &error).into()),
