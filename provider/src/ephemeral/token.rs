@@ -85,12 +85,12 @@ impl EphemeralResource for WebserviceToken {
 
     async fn open(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         config: WebserviceTokenModel,
     ) -> Result<Opened<WebserviceTokenModel>, Diagnostics> {
         let id: ServiceId = config.webservice_id.parse().or_explain("Invalid webservice_id")?;
         let service = (&id.compute, id.name.as_str(), Kind::Webservice);
-        let issued = issue(service, ("webservice_id", &config.webservice_id), config.lifetime.known()).await?;
+        let issued = issue(context, service, ("webservice_id", &config.webservice_id), config.lifetime.known()).await?;
         Ok(WebserviceTokenModel {
             access_token: issued.access_token.into(),
             token_type: issued.token_type.into(),
@@ -114,12 +114,12 @@ impl EphemeralResource for EndpointToken {
 
     async fn open(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         config: EndpointTokenModel,
     ) -> Result<Opened<EndpointTokenModel>, Diagnostics> {
         let id: EndpointId = config.endpoint_id.parse().or_explain("Invalid endpoint_id")?;
         let service = (&id.compute, id.name.as_str(), Kind::Endpoint);
-        let issued = issue(service, ("endpoint_id", &config.endpoint_id), config.lifetime.known()).await?;
+        let issued = issue(context, service, ("endpoint_id", &config.endpoint_id), config.lifetime.known()).await?;
         Ok(EndpointTokenModel {
             access_token: issued.access_token.into(),
             token_type: issued.token_type.into(),
@@ -133,6 +133,7 @@ impl EphemeralResource for EndpointToken {
 
 /// Issues a token. An error that is about the service is on the attribute `named`, which has this id.
 async fn issue(
+    context: &mut Context<Settings>,
     (compute, name, kind): (&ComputeId, &str, Kind),
     (named, id): (&str, &str),
     lifetime: Option<u64>,
@@ -148,10 +149,13 @@ async fn issue(
     let service = cluster.service(name).await.or_explain(failed())?.filter(|service| service.kind == kind);
     let service = service.ok_or_else(|| wrong(format!("There is no {noun} {id}.")))?;
     if service.auth.mode != AuthMode::Token {
+        // No error, because a plan opens this before an apply has set the mode.
         let detail = format!(
-            "Its callers do not authenticate by tokens. Set `token_auth_enabled` of the {noun}, or use azureml_{noun}_keys."
+            "Its callers do not authenticate by tokens yet. If this plan does not set `token_auth_enabled` of the {noun}, set \
+             it, or use azureml_{noun}_keys."
         );
-        return Err(wrong(detail));
+        let summary = format!("The token of {noun} {name} is of no use now");
+        context.warn(Diagnostic::warning(summary, detail).at_attribute(named));
     }
     cluster.issue_token(&service, lifetime).await.or_explain(failed())
 }
