@@ -1,4 +1,4 @@
-ephemeral "azureml_endpoint_token" "diabetes" {
-  endpoint_id = azureml_endpoint.diabetes.id
+ephemeral "azureml_endpoint_token" "churn" {
+  endpoint_id = azureml_endpoint.churn.id
   lifetime    = 600
 }

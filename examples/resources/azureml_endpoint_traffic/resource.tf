@@ -3,7 +3,7 @@ resource "azureml_endpoint_traffic" "churn" {
   endpoint_id = azureml_endpoint.churn.id
 
   traffic = {
-    (azureml_endpoint_version.blue.name)  = 95
-    (azureml_endpoint_version.green.name) = 5
+    (azureml_endpoint_version.ridge.name)  = 95
+    (azureml_endpoint_version.forest.name) = 5
   }
 }

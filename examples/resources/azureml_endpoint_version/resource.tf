@@ -2,7 +2,7 @@
 resource "azureml_endpoint_version" "ridge" {
   name        = "ridge"
   endpoint_id = azureml_endpoint.churn.id
-  model_ids   = [azureml_model.ridge.version_id]
+  model_ids   = [azureml_model.diabetes.version_id]
 
   inference_config = {
     source_directory = "${path.module}/src"
@@ -19,7 +19,7 @@ resource "azureml_endpoint_version" "ridge" {
 resource "azureml_endpoint_version" "forest" {
   name        = "forest"
   endpoint_id = azureml_endpoint.churn.id
-  model_ids   = [azureml_model.forest.version_id]
+  model_ids   = ["${azureml_model.diabetes.id}/1"]
 
   inference_config = {
     source_directory = "${path.module}/src"
