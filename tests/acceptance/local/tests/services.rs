@@ -185,7 +185,7 @@ fn combinations_that_make_no_sense_fail_the_plan_on_the_attribute() {
         ("num_replicas = 1\n rollout = { max_surge = 0, max_unavailable = 0 }", ["max_surge", "both 0"]),
         ("num_replicas = 1\n rollout = { recreate = true, max_surge = 1 }", ["rollout", "recreate"]),
         ("num_replicas = 1\n rollout = { progress_deadline_seconds = 0 }", ["progress_deadline_seconds", "86400"]),
-        ("num_replicas = 1\n primary_key_wo = \"short\"", ["primary_key_wo", "16"]),
+        ("num_replicas = 1\n primary_key_wo = \"short\"", ["primary_key_wo", "32"]),
         ("num_replicas = 1\n primary_key_version = 0", ["primary_key_version", "1"]),
         ("num_replicas = 1\n timeouts { create = \"soon\" }", ["create", "duration"]),
     ] {
