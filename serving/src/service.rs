@@ -198,6 +198,17 @@ pub enum Scale {
     Auto(crate::autoscale::Policy),
 }
 
+impl Scale {
+    /// Replicas that there are at least.
+    #[must_use]
+    pub const fn least(&self) -> u32 {
+        match self {
+            Self::Fixed(replicas) => *replicas,
+            Self::Auto(policy) => policy.min_replicas,
+        }
+    }
+}
+
 /// What a replica is made of. Two equal templates are the same [`revision`](Template::revision).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Template {

@@ -306,13 +306,18 @@ impl Table {
 }
 
 impl Service {
+    /// Whether a version of this name gets traffic because of the endpoint's assignment.
+    #[must_use]
+    pub fn routes_to(&self, version: &str) -> bool {
+        self.assignment.as_ref().is_some_and(|assignment| assignment.routes_to(version))
+    }
+
     /// What counts of the versions' declarations: that of each version whose create has finished, or what the assignment
     /// says of it. A destroyed version counts for as long as an assignment routes to it.
     #[must_use]
     pub fn declared(&self) -> BTreeMap<String, Declared> {
         let counts = |(name, version): &(&String, &Version)| {
-            let routed = || self.assignment.as_ref().is_some_and(|assignment| assignment.routes_to(name));
-            version.committed && (version.retiring_until.is_none() || routed())
+            version.committed && (version.retiring_until.is_none() || self.routes_to(name))
         };
         let declared = |(name, version): (&String, &Version)| {
             let mut declared = Declared::from(version);

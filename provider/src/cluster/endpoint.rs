@@ -76,8 +76,7 @@ pub async fn find(cluster: &dyn Cluster, name: &str) -> Result<Service, ChangeEr
 
 /// Removes versions whose time to retire is over, and a table that breaks the rules because somebody edited it.
 fn drop_what_is_over(service: &mut Service) {
-    let now = jiff::Timestamp::now();
-    service.versions.retain(|_, version| !version.retired(now));
+    service.drop_retired(jiff::Timestamp::now());
     let broken = |service: &Service| {
         serving::validate::service(service).iter().any(|violation| violation.field.starts_with("served"))
     };
@@ -131,15 +130,14 @@ pub async fn update(
     change: impl Fn(&mut Service),
     limits: &Limits,
 ) -> Result<Service, Stopped> {
-    let mut steps = vec![None];
-    if !keys.is_empty() {
-        steps.clear();
-        for keys in keys {
-            steps.push(Some(cluster.put_keys(name, keys).await?));
-        }
+    let mut steps = Vec::new();
+    for keys in keys {
+        steps.push(cluster.put_keys(name, keys).await?);
     }
-    let mut written = None;
-    for generation in steps {
+    let mut steps = steps.into_iter();
+    // The first write carries all of the change and the first new key, each further one the next key.
+    let mut generation = steps.next();
+    loop {
         let service = modify(cluster, catalogue, name, |service| {
             change(service);
             service.auth.keys = generation.or(service.auth.keys);
@@ -148,16 +146,10 @@ pub async fn update(
         })
         .await?;
         wait::until(cluster, name, service.generation, Goal::Served, limits).await?;
-        written = Some(service);
+        generation = steps.next();
+        if generation.is_none() {
+            deploy::retire(cluster, &service).await;
+            return Ok(service);
+        }
     }
-    let service = match written {
-        Some(service) => service,
-        None => find(cluster, name).await?,
-    };
-    deploy::retire(cluster, &service).await;
-    Ok(service)
 }
-
-#[cfg(test)]
-#[path = "endpoint/tests.rs"]
-mod tests;

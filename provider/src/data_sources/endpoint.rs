@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serving::admin::ServiceStatus;
-use serving::service::{Kind, Scale, Service};
+use serving::service::{Kind, Service};
 use serving::traffic::BasisPoints;
 use tfplugin::schema::check_string;
 use tfplugin::{
@@ -167,10 +167,7 @@ fn views(service: &Service, status: Option<&ServiceStatus>) -> BTreeMap<String, 
             is_control_version_type: declaration.is_control,
             model_ids: version.template.models.iter().map(|model| model.id.clone()).collect(),
             environment_id: version.template.environment.id.clone(),
-            num_replicas: match &version.scale {
-                Scale::Fixed(replicas) => i64::from(*replicas),
-                Scale::Auto(policy) => i64::from(policy.min_replicas),
-            },
+            num_replicas: version.scale.least().into(),
             ready_replicas: ready.map(i64::from).into(),
             state: observed_state(service, name, status).unwrap_or_default(),
         };

@@ -157,11 +157,7 @@ pub fn literal<T: Clone + Default + PartialEq>(effective: &T, configured: Option
 /// Whether the version has all its replicas.
 #[must_use]
 pub fn is_whole(version: &Version, status: Option<&VersionStatus>) -> bool {
-    let wanted = match &version.scale {
-        Scale::Fixed(replicas) => *replicas,
-        Scale::Auto(policy) => policy.min_replicas,
-    };
-    status.is_some_and(|status| status.available_replicas >= wanted && status.failure.is_none())
+    status.is_some_and(|status| status.available_replicas >= version.scale.least() && status.failure.is_none())
 }
 
 /// The state that users see, from whether the last change is finished and all replicas are there.

@@ -1,6 +1,6 @@
 //! `azureml_webservice_keys` and `azureml_endpoint_keys`: the keys that callers authenticate with.
 
-use serving::service::{Keys, Kind};
+use serving::service::Kind;
 use tfplugin::{
     Attr, Attribute, Context, Diagnostic, Diagnostics, EphemeralResource, Model, Opened, Schema, async_trait,
 };
@@ -26,8 +26,8 @@ pub struct EndpointKeys;
 #[expect(missing_docs, reason = "the schema describes each field")]
 pub struct WebserviceKeysModel {
     pub webservice_id: String,
-    pub primary_key: Attr<String>,
-    pub secondary_key: Attr<String>,
+    #[model(flatten)]
+    pub keys: KeysModel,
 }
 
 /// The keys of an endpoint, and whose they are.
@@ -35,6 +35,14 @@ pub struct WebserviceKeysModel {
 #[expect(missing_docs, reason = "the schema describes each field")]
 pub struct EndpointKeysModel {
     pub endpoint_id: String,
+    #[model(flatten)]
+    pub keys: KeysModel,
+}
+
+/// Both keys.
+#[derive(Clone, Default, PartialEq, Model)]
+#[expect(missing_docs, reason = "the schema describes each field")]
+pub struct KeysModel {
     pub primary_key: Attr<String>,
     pub secondary_key: Attr<String>,
 }
@@ -64,12 +72,7 @@ impl EphemeralResource for WebserviceKeys {
     ) -> Result<Opened<WebserviceKeysModel>, Diagnostics> {
         let id: ServiceId = config.webservice_id.parse().or_explain("Invalid webservice_id")?;
         let keys = read(&id.compute, &id.name, Kind::Webservice).await?;
-        Ok(WebserviceKeysModel {
-            primary_key: keys.primary.key.into(),
-            secondary_key: keys.secondary.key.into(),
-            ..config
-        }
-        .into())
+        Ok(WebserviceKeysModel { keys, ..config }.into())
     }
 }
 
@@ -93,16 +96,11 @@ impl EphemeralResource for EndpointKeys {
     ) -> Result<Opened<EndpointKeysModel>, Diagnostics> {
         let id: EndpointId = config.endpoint_id.parse().or_explain("Invalid endpoint_id")?;
         let keys = read(&id.compute, &id.name, Kind::Endpoint).await?;
-        Ok(EndpointKeysModel {
-            primary_key: keys.primary.key.into(),
-            secondary_key: keys.secondary.key.into(),
-            ..config
-        }
-        .into())
+        Ok(EndpointKeysModel { keys, ..config }.into())
     }
 }
 
-async fn read(compute: &ComputeId, name: &str, kind: Kind) -> Result<Keys, Diagnostics> {
+async fn read(compute: &ComputeId, name: &str, kind: Kind) -> Result<KeysModel, Diagnostics> {
     let (noun, attribute) = match kind {
         Kind::Webservice => ("webservice", "webservice_id"),
         Kind::Endpoint => ("endpoint", "endpoint_id"),
@@ -114,5 +112,6 @@ async fn read(compute: &ComputeId, name: &str, kind: Kind) -> Result<Keys, Diagn
     let service = cluster.service(name).await.or_explain(failed())?.filter(|service| service.kind == kind);
     let service = service.ok_or_else(|| missing(format!("There is no {noun} {name} on compute {compute}")))?;
     let keys = present_keys(&*cluster, &service).await.or_explain(failed())?;
-    Ok(keys.ok_or_else(|| missing(format!("Its keys are gone; apply the {noun}, which makes new ones")))?)
+    let keys = keys.ok_or_else(|| missing(format!("Its keys are gone; apply the {noun}, which makes new ones")))?;
+    Ok(KeysModel { primary_key: keys.primary.key.into(), secondary_key: keys.secondary.key.into() })
 }

@@ -30,11 +30,8 @@ pub struct EndpointToken;
 #[expect(missing_docs, reason = "the schema describes each field")]
 pub struct WebserviceTokenModel {
     pub webservice_id: String,
-    pub lifetime: Attr<u64>,
-    pub access_token: Attr<String>,
-    pub token_type: Attr<String>,
-    pub expiry_on: Attr<i64>,
-    pub refresh_after: Attr<i64>,
+    #[model(flatten)]
+    pub token: TokenModel,
 }
 
 /// A token of an endpoint, and which.
@@ -42,11 +39,31 @@ pub struct WebserviceTokenModel {
 #[expect(missing_docs, reason = "the schema describes each field")]
 pub struct EndpointTokenModel {
     pub endpoint_id: String,
+    #[model(flatten)]
+    pub token: TokenModel,
+}
+
+/// What is asked for and issued.
+#[derive(Clone, Default, PartialEq, Model)]
+#[expect(missing_docs, reason = "the schema describes each field")]
+pub struct TokenModel {
     pub lifetime: Attr<u64>,
     pub access_token: Attr<String>,
     pub token_type: Attr<String>,
     pub expiry_on: Attr<i64>,
     pub refresh_after: Attr<i64>,
+}
+
+impl TokenModel {
+    fn of(lifetime: Attr<u64>, issued: Issued) -> Self {
+        Self {
+            lifetime,
+            access_token: issued.access_token.into(),
+            token_type: issued.token_type.into(),
+            expiry_on: issued.expiry_on.into(),
+            refresh_after: issued.refresh_after.into(),
+        }
+    }
 }
 
 fn schema(noun: &str, name: &str, id: Attribute) -> Schema {
@@ -90,15 +107,9 @@ impl EphemeralResource for WebserviceToken {
     ) -> Result<Opened<WebserviceTokenModel>, Diagnostics> {
         let id: ServiceId = config.webservice_id.parse().or_explain("Invalid webservice_id")?;
         let service = (&id.compute, id.name.as_str(), Kind::Webservice);
-        let issued = issue(context, service, ("webservice_id", &config.webservice_id), config.lifetime.known()).await?;
-        Ok(WebserviceTokenModel {
-            access_token: issued.access_token.into(),
-            token_type: issued.token_type.into(),
-            expiry_on: issued.expiry_on.into(),
-            refresh_after: issued.refresh_after.into(),
-            ..config
-        }
-        .into())
+        let issued =
+            issue(context, service, ("webservice_id", &config.webservice_id), config.token.lifetime.known()).await?;
+        Ok(WebserviceTokenModel { token: TokenModel::of(config.token.lifetime, issued), ..config }.into())
     }
 }
 
@@ -119,15 +130,9 @@ impl EphemeralResource for EndpointToken {
     ) -> Result<Opened<EndpointTokenModel>, Diagnostics> {
         let id: EndpointId = config.endpoint_id.parse().or_explain("Invalid endpoint_id")?;
         let service = (&id.compute, id.name.as_str(), Kind::Endpoint);
-        let issued = issue(context, service, ("endpoint_id", &config.endpoint_id), config.lifetime.known()).await?;
-        Ok(EndpointTokenModel {
-            access_token: issued.access_token.into(),
-            token_type: issued.token_type.into(),
-            expiry_on: issued.expiry_on.into(),
-            refresh_after: issued.refresh_after.into(),
-            ..config
-        }
-        .into())
+        let issued =
+            issue(context, service, ("endpoint_id", &config.endpoint_id), config.token.lifetime.known()).await?;
+        Ok(EndpointTokenModel { token: TokenModel::of(config.token.lifetime, issued), ..config }.into())
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rustix::process::Pid;
 use serving::admin::{FailureReason, ScorerEvent};
 use serving::layout;
-use serving::service::{Scale, Version};
+use serving::service::Version;
 
 use super::engine::Supervisor;
 use super::launch::{Launch, Started, socket};
@@ -35,13 +35,9 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn new(service: &str, name: &str, version: &Version) -> Self {
-        let desired = match &version.scale {
-            Scale::Fixed(replicas) => *replicas,
-            Scale::Auto(policy) => policy.min_replicas,
-        };
         let rollout = &version.rollout;
         let goal = Goal {
-            desired,
+            desired: version.scale.least(),
             max_surge: rollout.max_surge,
             max_unavailable: rollout.max_unavailable,
             recreate: rollout.recreate,

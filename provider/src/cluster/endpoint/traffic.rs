@@ -47,9 +47,8 @@ pub async fn assign(
 
 /// Destroyed versions that nothing routes to.
 fn unrouted(service: &Service) -> Vec<String> {
-    let routed = |name: &str| service.assignment.as_ref().is_some_and(|assignment| assignment.routes_to(name));
     let versions = service.versions.iter();
-    let gone = versions.filter(|(name, version)| version.retiring_until.is_some() && !routed(name));
+    let gone = versions.filter(|(name, version)| version.retiring_until.is_some() && !service.routes_to(name));
     gone.map(|(name, _)| name.clone()).collect()
 }
 

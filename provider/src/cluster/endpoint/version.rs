@@ -240,7 +240,7 @@ pub async fn remove_version(
 ) -> Result<(), Stopped> {
     let (mut retires, mut other) = (false, false);
     let removed = modify(cluster, catalogue, endpoint, |service| {
-        let routed = service.assignment.as_ref().is_some_and(|assignment| assignment.routes_to(name));
+        let routed = service.routes_to(name);
         retires = false;
         other = service.versions.get(name).is_some_and(|version| !is_meant(version));
         match service.versions.get_mut(name) {

@@ -10,8 +10,8 @@ use crate::cluster::deploy::Unfinished;
 use crate::cluster::endpoint::{self, VersionChange};
 use crate::cluster::{Cluster, EndpointVersionId, Error};
 use crate::deployment::failure::{self, Doing};
+use crate::deployment::prepare;
 use crate::deployment::service::{catalogue, cluster, limits};
-use crate::deployment::{prepare, schema::state};
 use crate::diagnostics::{OrExplain as _, explain, sentence};
 use crate::provider::Settings;
 use crate::workspace::Catalogue;
@@ -237,14 +237,14 @@ async fn shown(
     known: &EndpointVersion,
 ) -> Result<Option<EndpointVersion>, Diagnostics> {
     let Some(mut model) = document::version(id, service, known) else { return Ok(None) };
+    let is_finished = || service.versions.get(&id.name).is_some_and(|version| document::is_finished(service, version));
     model.state = match cluster.observe(&id.endpoint.name).await {
         Ok(status) => document::observed_state(service, &id.name, status.as_ref()),
         // Nothing is known of the replicas; what was seen last stays.
-        Err(error) if !matches!(error, Error::NotRunning { .. }) && known.state.is_known() => known.state.clone(),
+        Err(error) if !matches!(error, Error::NotRunning { .. }) && known.state.is_known() && is_finished() => {
+            known.state.clone()
+        }
         Err(_) => document::observed_state(service, &id.name, None),
     };
-    if service.versions.get(&id.name).is_some_and(|version| !document::is_finished(service, version)) {
-        model.state = state::TRANSITIONING.into();
-    }
     Ok(Some(model))
 }

@@ -29,7 +29,7 @@ pub(super) fn run(noun: Noun, json: bool) -> Result<(), Failure> {
         let mut table = Table::new(["NAME", "KIND", "AUTH", "GENERATION", "VERSIONS", "READY", "STATE", "URI"]);
         for view in &views {
             let running = view.status.as_ref().map(|status| &status.versions);
-            let desired: u32 = view.service.versions.values().map(view::desired).sum();
+            let desired: u32 = view.service.versions.values().map(|version| version.scale.least()).sum();
             let ready = running
                 .map_or("?".to_owned(), |all| all.values().map(|v| v.available_replicas).sum::<u32>().to_string());
             table.row([

@@ -68,7 +68,7 @@ fn webservice(out: &mut impl Write, view: &View, before: Before<'_>) -> io::Resu
             out,
             "\nversion {name}: {share} %{}, {available}/{} replicas ready, revision {}",
             if default { " (default)" } else { "" },
-            view::desired(version),
+            version.scale.least(),
             version.template.revision()
         )?;
         if let Some(stats) = view.stats.as_ref().and_then(|stats| stats.versions.get(name)) {

@@ -8,7 +8,7 @@ use serving::snapshot::VersionStats;
 
 use super::Table;
 use super::show::{Before, failure};
-use super::view::{View, desired};
+use super::view::View;
 
 /// Writes the table, what keeps the declared shares from being served, and why versions fail.
 pub(super) fn write(out: &mut impl Write, view: &View, before: Before<'_>) -> io::Result<()> {
@@ -48,7 +48,7 @@ pub(super) fn write(out: &mut impl Write, view: &View, before: Before<'_>) -> io
             name.clone(),
             share(service, name),
             role(service, name),
-            format!("{available}/{}", desired(version)),
+            format!("{available}/{}", version.scale.least()),
             state(version, running, stats),
             count(|stats| stats.requests),
             stats.map_or("-".to_owned(), |stats| rate(name, stats, before)),

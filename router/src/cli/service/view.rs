@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serving::admin::{Request, Response, ServiceStatus, Status, VersionStatus};
 use serving::layout;
-use serving::service::{Kind, Scale, Service, Version};
+use serving::service::{Kind, Service};
 use serving::snapshot::ServiceStats;
 
 use super::{Failure, Noun};
@@ -58,14 +58,6 @@ impl View {
         } else {
             "updating"
         }
-    }
-}
-
-/// Replicas that a version wants.
-pub(super) fn desired(version: &Version) -> u32 {
-    match &version.scale {
-        Scale::Fixed(replicas) => *replicas,
-        Scale::Auto(policy) => policy.min_replicas,
     }
 }
 
