@@ -7,18 +7,18 @@ import signal
 import sys
 import tempfile
 
-from azureml_scorer import __version__, imports, logs, settings as settings_module, swagger
+from azureml_scorer import __version__, _bridge, aml_response, banner, imports, logs, settings as settings_module, swagger
 from azureml_scorer._core import Core
-from azureml_scorer.script import LoadError, Script, prepare
+from azureml_scorer.script import LoadError, Script
+from azureml_scorer.settings import SettingsError
 
 _log = logging.getLogger("azmlinfsrv")
 
 
 def main():
-    settings = settings_module.read()
-    logs.install(settings.log_level)
-    imports.install()
-    sys.path[:0] = settings_module.search_paths(settings)
+    settings = begin()
+    banner.write(settings)
+    banner.log_notes(settings)
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
@@ -44,9 +44,9 @@ def main():
         code = core.serve_pool(sys.executable, settings.worker_count)
         core.flush()
         sys.exit(code)
-    prepare()
+    _bridge.prepare()
     try:
-        script = load(settings, trace, alarm=False)
+        script = load(settings, trace)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
@@ -55,7 +55,9 @@ def main():
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     while (request := core.next()) is not None:
-        status, headers, body, failed, run_ms = script.answer(
+        status, headers, body, failed, run_ms = _bridge.answer(
+            script,
+            False,
             request.method,
             request.query,
             request.headers,
@@ -65,14 +67,33 @@ def main():
             request.timeout_ms,
         )
         request.reply(status, headers, body, failed, run_ms)
-        script.finish()
+        _bridge.finish(script)
     core.flush()
 
 
-def load(settings, trace, *, alarm):
+def begin(arguments=None):
+    """Reads the settings and prepares this process for user code; ends it when a setting cannot be used."""
+    try:
+        settings = settings_module.read(arguments)
+        logs.install(settings)
+        if settings.debug_port:
+            from azureml_scorer import debugger
+
+            debugger.connect(settings.debug_port)
+    except SettingsError as error:
+        sys.stderr.write(f"===============Configuration Error=================\n{error}\n===================================================\n")
+        sys.exit(error.code)
+    aml_response.split_values = settings.strict
+    imports.install()
+    # At the end, as in the original: a file of the script must not stand in for a module of Python's.
+    sys.path += settings_module.search_paths(settings)
+    return settings
+
+
+def load(settings, trace):
     """Loads the script and runs ``init()``, whose stack lands in ``trace`` when it does not return in time."""
     faulthandler.dump_traceback_later(settings.init_timeout, file=trace)
     try:
-        return Script(settings.app_root, settings.entry_script, alarm)
+        return Script(settings)
     finally:
         faulthandler.cancel_dump_traceback_later()

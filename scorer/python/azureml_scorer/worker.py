@@ -10,10 +10,10 @@ import socket
 import struct
 import sys
 
-from azureml_scorer import imports, logs, settings as settings_module, swagger
+from azureml_scorer import _bridge, swagger
 from azureml_scorer._core import die_with_parent
-from azureml_scorer.main import load
-from azureml_scorer.script import LoadError, prepare
+from azureml_scorer.main import begin, load
+from azureml_scorer.script import LoadError
 
 _LENGTHS = struct.Struct(">QQ")
 
@@ -43,21 +43,20 @@ def main():
     # The parent drains on these and then closes the socket.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = settings_module.read([])
-    logs.install(settings.log_level)
-    imports.install()
-    sys.path[:0] = settings_module.search_paths(settings)
-    prepare()
+    settings = begin([])
+    _bridge.prepare()
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
-            script = load(settings, trace, alarm=True)
+            script = load(settings, trace)
     except LoadError as error:
         _send(stream, {"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace})
         sys.exit(3)
     _send(stream, {"event": "ready", "swagger": swagger.documents()})
     while (frame := _receive(stream)) is not None:
         question, body = frame
-        status, headers, content, failed, run_ms = script.answer(
+        status, headers, content, failed, run_ms = _bridge.answer(
+            script,
+            True,
             question["method"],
             question["query"],
             lambda: question["headers"],
@@ -67,7 +66,7 @@ def main():
             question["timeout_ms"],
         )
         _send(stream, {"status": status, "headers": headers, "failed": failed, "run_ms": run_ms}, content)
-        script.finish()
+        _bridge.finish(script)
 
 
 if __name__ == "__main__":
