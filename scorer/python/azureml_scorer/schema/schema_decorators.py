@@ -129,7 +129,8 @@ def convert(value, param_type):
                 try:
                     value[key] = convert(value[key], inner)
                 except SchemaViolation as violation:
-                    raise violation.within(key)
+                    violation.within(key)
+                    raise
         return value
     if wanted in (list, tuple) and hasattr(param_type, "sample_data_type_list"):
         if not isinstance(value, (list, tuple)):
@@ -157,5 +158,6 @@ def _items(values, types):
         try:
             converted.append(convert(value, types[0]))
         except SchemaViolation as violation:
-            raise violation.within(len(converted))
+            violation.within(len(converted))
+            raise
     return converted

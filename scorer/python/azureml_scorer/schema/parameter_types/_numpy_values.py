@@ -32,7 +32,8 @@ def _at(key, function, *arguments):
     try:
         return function(*arguments)
     except SchemaViolation as violation:
-        raise violation.within(key)
+        violation.within(key)
+        raise
 
 
 def _prepare(value, dtype):

@@ -76,7 +76,8 @@ def _at(key, value, kind):
     try:
         return _prepared(value, kind)
     except SchemaViolation as violation:
-        raise violation.within(key)
+        violation.within(key)
+        raise
     except UNREADABLE as error:
         raise SchemaViolation(brief(error)).within(key) from error
 
