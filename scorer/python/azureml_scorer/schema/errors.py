@@ -80,12 +80,24 @@ def violation_in(error):
     convert = getattr(getattr(package, "_deserialize_input_argument", None), "__code__", None)
     if convert is None or not (isinstance(error, UNREADABLE) or type(error) is Exception):
         return None
-    path = None
+    calls = []
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code is convert:
-            name = trace.tb_frame.f_locals.get("param_name")
-            # An array hands its own name on to its items.
-            path = name if path is None else path if path.endswith(step(name)) or path == name else path + step(name)
+            calls.append(trace.tb_frame.f_locals)
         trace = trace.tb_next
-    return None if path is None else SchemaViolation(brief(error), path)
+    if not calls:
+        return None
+    path = calls[0].get("param_name", "")
+    for outer, inner in zip(calls, calls[1:]):
+        path += _step_between(outer, inner)
+    return SchemaViolation(brief(error), path)
+
+
+def _step_between(outer, inner):
+    """The step of a path from one call of the installed conversion to the one inside it, by their local variables."""
+    if outer.get("sample_data_type") not in (list, tuple):
+        return step(inner.get("param_name"))
+    items, item = outer.get("input_data"), inner.get("input_data")
+    index = next((index for index, value in enumerate(items) if value is item), None)
+    return "" if index is None else step(index)
