@@ -51,7 +51,7 @@ def main():
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
         sys.exit(3)
-    core.ready(swagger.documents())
+    core.ready(swagger.documents(script.run, settings))
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     while (request := core.next()) is not None:

@@ -26,7 +26,7 @@ class Script:
         self._strict = settings.strict
         self.dumps = jsontext.encoder(settings.nan, settings.strict)
         loaded = loading.load(settings)
-        self._path, self._run = loaded.path, loaded.run
+        self._path, self.run = loaded.path, loaded.run
         data, self._wants_headers = loading.parameters(loaded.path, loaded.run)
         self.raw = _raw_requested()
         self.decorated = _is_decorated(loaded.run)
@@ -61,8 +61,8 @@ class Script:
         if self.raw or self.decorated or self.is_async or self._wants_headers or self._context or self._strict:
             return None
         if not data[0].keyword_only:
-            return self._run
-        run, name = self._run, data[0].name
+            return self.run
+        run, name = self.run, data[0].name
         return lambda text: run(**{name: text})
 
     def answer(self, request):
@@ -71,12 +71,12 @@ class Script:
         if arguments is None:
             return
         if self._context is None:
-            self.result(request, request.call(self._run, (), arguments))
+            self.result(request, request.call(self.run, (), arguments))
             return
         with self._context(request) as context:
             if self.raw:
                 arguments = self._with_headers(request, {next(iter(arguments)): context.request})
-            self.result(request, request.call(self._run, (), arguments))
+            self.result(request, request.call(self.run, (), arguments))
 
     def _arguments(self, request):
         """The arguments of ``run``; None if the request is answered already."""

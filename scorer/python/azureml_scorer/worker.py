@@ -51,7 +51,7 @@ def main():
     except LoadError as error:
         _send(stream, {"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace})
         sys.exit(3)
-    _send(stream, {"event": "ready", "swagger": swagger.documents()})
+    _send(stream, {"event": "ready", "swagger": swagger.documents(script.run, settings)})
     while (frame := _receive(stream)) is not None:
         question, body = frame
         status, headers, content, failed, run_ms = _bridge.answer(
