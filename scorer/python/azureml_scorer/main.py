@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 
-from azureml_scorer import __version__, _bridge, aml_response, banner, imports, logs, settings as settings_module, swagger
+from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger
 from azureml_scorer._core import Core
 from azureml_scorer.script import LoadError, Script
 from azureml_scorer.settings import SettingsError
@@ -18,57 +18,57 @@ _log = logging.getLogger("azmlinfsrv")
 def main():
     settings = begin()
     banner.write(settings)
-    banner.log_notes(settings)
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
-    try:
-        core = Core(
-            host="0.0.0.0",
-            port=settings.port,
-            listen_fd=settings.listen_fd,
-            control_fd=settings.control_fd,
-            init_timeout=settings.init_timeout,
-            trace_path=trace.name,
-            script=os.path.basename(settings.entry_script),
-            scoring_timeout_ms=settings.scoring_timeout_ms,
-            max_body=settings.max_body,
-            server_version=f"azmlinfsrv/{__version__}",
-            grace_ms=settings.grace_ms if settings.worker_count == 1 else None,
-        )
-    except OSError as error:
-        _log.error("%s", error)
-        sys.exit(3)
+    core = Core(
+        listen_fds=_listeners(settings),
+        control_fd=settings.control_fd,
+        init_timeout=settings.init_timeout,
+        trace_path=trace.name,
+        script=os.path.basename(settings.entry_script),
+        scoring_timeout_ms=settings.scoring_timeout_ms,
+        max_body=settings.max_body,
+        server_version=f"azmlinfsrv/{__version__}" if settings.version_header else None,
+        grace_ms=settings.grace_ms if settings.worker_count == 1 else None,
+        strict=settings.strict,
+        cors=list(settings.cors),
+    )
+    banner.log_notes(settings)
     if settings.worker_count > 1:
         os.environ["AZUREML_INIT_TRACE"] = trace.name
         code = core.serve_pool(sys.executable, settings.worker_count)
         core.flush()
         sys.exit(code)
-    _bridge.prepare()
+    deadline.prepare()
     try:
         script = load(settings, trace)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
         sys.exit(3)
-    core.ready(swagger.documents(script.run, settings))
+    core.ready(swagger.documents(script.run, settings), raw=script.raw)
     trace.close()
     _log.info("Serving %s", settings.entry_script)
-    while (request := core.next()) is not None:
-        status, headers, body, failed, run_ms = _bridge.answer(
-            script,
-            False,
-            request.method,
-            request.query,
-            request.headers,
-            request.text,
-            request.request_id,
-            request.seconds_left,
-            request.timeout_ms,
-        )
-        request.reply(status, headers, body, failed, run_ms)
-        _bridge.finish(script)
+    core.serve(script)
     core.flush()
+
+
+def _listeners(settings):
+    """Numbers of the listening sockets: the supervisor's, or our own."""
+    if settings.listen_fd is not None:
+        return [settings.listen_fd]
+    import socket
+
+    descriptors = []
+    for port in (settings.port, settings.health_port):
+        try:
+            if port is not None:
+                descriptors.append(socket.create_server(("0.0.0.0", port), backlog=1024).detach())
+        except OSError as error:
+            _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
+            sys.exit(3)
+    return descriptors
 
 
 def begin(arguments=None):
@@ -81,7 +81,8 @@ def begin(arguments=None):
 
             debugger.connect(settings.debug_port)
     except SettingsError as error:
-        sys.stderr.write(f"===============Configuration Error=================\n{error}\n===================================================\n")
+        line = "==================================================="
+        sys.__stderr__.write(f"===============Configuration Error=================\n{error}\n{line}\n")
         sys.exit(error.code)
     aml_response.split_values = settings.strict
     imports.install()

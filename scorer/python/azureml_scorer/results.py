@@ -90,16 +90,11 @@ def _aml_response(request, response, dumps):
         if chunks is None and hasattr(type(body), "__iter__"):
             chunks = iter(body)
         if chunks is not None:
-            return _stream(request, status, _failed(headers, failed), chunks)
+            return _stream(request, status, headers, chunks)
         return request.reply(status, headers, str(body).encode(), failed)
     # The original sent the keys of a dictionary, and failed on lists of numbers.
     headers = [(name, JSON if (name, value) == ("content-type", TEXT) else value) for name, value in headers]
     return request.reply(status, headers, dumps(body).encode(), failed)
-
-
-def _failed(headers, failed):
-    """Headers of a stream, whose flag the core does not set."""
-    return [*headers, ("x-ms-run-function-failed", "True" if failed else "False")]
 
 
 def _flask_response(request, response):
@@ -107,7 +102,7 @@ def _flask_response(request, response):
     if response.is_streamed or response.direct_passthrough:
         from azureml_scorer.streams import closing
 
-        return _stream(request, status, _failed(headers, failed), closing(response))
+        return _stream(request, status, headers, closing(response))
     body = response.get_data()
     response.close()
     return request.reply(status, headers, body, failed)

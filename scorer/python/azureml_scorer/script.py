@@ -5,6 +5,7 @@ import logging
 import sys
 
 from azureml_scorer import inputs, jsontext, loading, logs, results
+from azureml_scorer.deadline import ScoringTimeout
 from azureml_scorer.loading import LoadError
 
 _log = logging.getLogger("azmlinfsrv")
@@ -111,6 +112,10 @@ class Script:
 
     def failed(self, request, error):
         """Answers for an exception out of user code; ``SystemExit`` too: one request must not end the server for all."""
+        if isinstance(error, ScoringTimeout):
+            _log.error("run() was stopped at its time-out")
+            self._refuse(request, 500, FAILED, True)
+            return
         if self.decorated and not self._strict:
             from azureml_scorer.schema.errors import violation_in
 
