@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) scoring_timeout_ms: u64,
     /// Largest request body in bytes.
     pub(crate) max_body: usize,
+    /// Most requests of callers that state no limit, running and waiting together.
+    pub(crate) max_requests: u32,
     /// Value of the `x-ms-server-version` header; without it, the header is left out.
     pub(crate) server_version: Option<String>,
     /// How long user code may ignore its time-out before this process ends; `None` when workers run it.
@@ -243,7 +245,7 @@ impl Server {
     /// A retryable refusal of the slot protocol.
     pub(crate) fn refusal(&self, refusal: Refusal) -> Answer {
         let answer = Answer::message(503, "The replica takes no request now; repeat it elsewhere.").flag(false);
-        self.busy(answer).with(wire::REFUSED, refusal.name())
+        self.busy(answer).with(wire::REFUSED, refusal.name()).with("retry-after", "1")
     }
 
     pub(crate) fn busy(&self, answer: Answer) -> Answer {
