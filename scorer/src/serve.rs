@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pyo3::exceptions::{PyBaseException, PyUnicodeDecodeError};
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
@@ -148,8 +148,7 @@ fn is_plain(value: &Bound<'_, PyAny>) -> bool {
         || value.is_none()
 }
 
+/// The original's words for a body that is not UTF-8.
 fn not_text(py: Python<'_>, error: &PyErr) -> String {
-    let at = error.value(py).cast::<PyUnicodeDecodeError>().ok().and_then(|error| error.getattr("start").ok());
-    let at = at.and_then(|at| at.extract::<usize>().ok()).unwrap_or_default();
-    format!("The request body is not UTF-8 text: invalid byte at {at}")
+    format!("Input cannot be decoded as UTF-8: {}", error.value(py))
 }
