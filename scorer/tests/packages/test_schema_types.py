@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ORIGINAL, OURS
+from side_by_side import ORIGINAL, OURS
 
 CASES = Path(__file__).parent / "schema_cases.py"
 
