@@ -163,6 +163,14 @@ CASES = {
         lambda: Pandas(pd.DataFrame({"a": [1.0, None], "b": ["x", None]})),
         [[{"a": None, "b": None}]],
     ),
+    "pandas by column": (
+        lambda: Pandas(FRAME),
+        [
+            {"age": [1, 2], "weight": [1, 2.5], "name": ["x", "y"], "ok": [True, False]},
+            {"age": [1, "x"], "weight": [1, 2.5], "name": ["x", "y"], "ok": [True, False]},
+            {"age": {"r": "x"}, "weight": {"r": 1}, "name": {"r": "y"}, "ok": {"r": True}},
+        ],
+    ),
     "pandas of lists": (lambda: Pandas(pd.DataFrame({"a": [[1, 2], [3]]})), [[{"a": [5]}]]),
 }
 for name in (
