@@ -34,10 +34,11 @@ def serve(tmp_path):
 
 @pytest.fixture
 def pair(serve):
-    """Starts both servers with a script."""
+    """Starts both servers with a script; ``beside=True`` starts ours in both environments."""
 
-    def start(script, files=None, *, ours="ours", **environment):
-        servers = [serve(kind, script, files, wait=False, **environment) for kind in ("original", ours)]
+    def start(script, files=None, *, beside=False, **environment):
+        kinds = ("original", "ours", "beside") if beside else ("original", "ours")
+        servers = [serve(kind, script, files, wait=False, **environment) for kind in kinds]
         for server in servers:
             server.wait()
         return Pair(*servers)

@@ -106,9 +106,8 @@ BAD_PEOPLE = [
 BAD_ARRAYS = [([[1, 2, "x"]], "data[0][2]"), ([[1, 2]], "data[0]"), ([[1, 2, 3], [1]], "data[1]"), ({"a": 1}, "data")]
 
 
-@pytest.mark.parametrize("ours", ["ours", "beside"])
-def test_pandas_schema(pair, ours):
-    started = pair(scripts.PANDAS, ours=ours, AZUREML_COMPAT="strict")
+def test_pandas_schema(pair):
+    started = pair(scripts.PANDAS, beside=True, AZUREML_COMPAT="strict")
     answer = started.same(body=json.dumps({"data": [PERSON, PERSON]}), headers=JSON)
     assert answer.status == 200 and len(json.loads(answer.body)["scores"]) == 2
     started.same(body=json.dumps({"data": [PERSON], "options": {"factor": 2}, "unknown": 1}), headers=JSON)
@@ -119,9 +118,8 @@ def test_pandas_schema(pair, ours):
     assert started.same(body=json.dumps({"data": [PERSON]}), headers={"Content-Type": "text/plain"}).status == 415
 
 
-@pytest.mark.parametrize("ours", ["ours", "beside"])
-def test_numpy_schema(pair, ours):
-    started = pair(scripts.NUMPY, ours=ours, AZUREML_COMPAT="strict")
+def test_numpy_schema(pair):
+    started = pair(scripts.NUMPY, beside=True, AZUREML_COMPAT="strict")
     answer = started.same(body='{"data": [[1, 2, 3], ["4", 5.5, 6]]}', headers={**JSON, "x-tenant": "t1"})
     assert json.loads(answer.body) == {"result": [-1.0, -2.0], "tenant": "t1"}
     assert started.same("GET", "/score?data=[[1,2,3]]").status == 200

@@ -50,10 +50,13 @@ def run(data):
 """,
 }
 OWN = {
-    "swagger.json": {"swagger.json": '{"swagger": "2.0", "mine": 1}', "swagger2.json": '{"mine": 2}'},
-    "swagger2.json": {"swagger2.json": '{"mine": 2}'},
-    "swagger3.json": {"swagger3.json": '{"mine": "\\u00fc"}'},
-    "swagger3.1.json": {"swagger3.1.json": '{"mine": 3.1}'},
+    "all of them": {
+        "swagger.json": '{"swagger": "2.0", "mine": 1}',
+        "swagger2.json": '{"mine": 2}',
+        "swagger3.json": '{"mine": "\\u00fc"}',
+        "swagger3.1.json": '{"mine": 3.1}',
+    },
+    "swagger2.json": {"swagger2.json": '"mine"'},
     "an empty one": {"swagger.json": "{}"},
 }
 VERSIONS = [
@@ -74,10 +77,9 @@ def compare(pair):
         pair.same("GET", f"/swagger.json{version}")
 
 
-@pytest.mark.parametrize("ours", ["ours", "beside"])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_documents_are_equal(pair, name, ours):
-    compare(pair(SCRIPTS[name], ours=ours))
+def test_documents_are_equal(pair, name):
+    compare(pair(SCRIPTS[name], beside=True))
 
 
 def test_name_version_and_prefix_of_the_service_are_in_the_document(pair):
