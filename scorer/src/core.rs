@@ -12,11 +12,14 @@ use rustix::event::EventfdFlags;
 use serving::admin::{FailureReason, ScorerEvent};
 use tokio::sync::oneshot;
 
+use crate::batch::Gather;
 use crate::call::Job;
 use crate::control::{self, Alarm};
 use crate::listen::{self, adopt};
 use crate::log;
 use crate::pool::{self, News};
+use crate::preload::Preloaded;
+use crate::process::{Limits, Starter};
 use crate::request::Request;
 use crate::serve::Script;
 use crate::server::{Ready, Server, Settings};
@@ -104,9 +107,16 @@ impl Core {
         control::send(self.control.as_deref(), &ScorerEvent::Failed { reason, message, traceback });
     }
 
-    /// Gives requests to a `Script` until the scorer has drained.
-    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>) -> PyResult<()> {
-        let script = Script::new(script)?;
+    /// Gives requests to a `Script` until the scorer has drained. With `batch`, most rows and most seconds that they are
+    /// waited for, `run` takes a list.
+    #[pyo3(signature = (script, batch=None))]
+    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>, batch: Option<(usize, f64)>) -> PyResult<()> {
+        let functions = Script::new(script)?;
+        if let Some((most, longest)) = batch {
+            let longest = Duration::try_from_secs_f64(longest).unwrap_or_default();
+            return self.serve_batches(py, &functions, &script.getattr("run_batch")?, Gather::new(most, longest));
+        }
+        let script = functions;
         // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
         while let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) {
             script.run(py, job)?;
@@ -115,14 +125,14 @@ impl Core {
     }
 
     /// A descriptor that is readable when [`try_next`](Self::try_next) has something new to give, for an event loop of
-    /// Python's. It belongs to the caller.
-    fn bell(&self) -> PyResult<i32> {
+    /// Python's, and whether it is an event counter that is silenced by reading it. It belongs to the caller.
+    fn bell(&self) -> PyResult<(i32, bool)> {
         use std::os::fd::IntoRawFd as _;
         let os = |error: rustix::io::Errno| PyOSError::new_err(error.to_string());
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(os)?;
         let ours = rustix::io::fcntl_dupfd_cloexec(&bell, 0).map_err(os)?;
         self.server.queue.set_bell(ours);
-        Ok(bell.into_raw_fd())
+        Ok((bell.into_raw_fd(), true))
     }
 
     /// The next request if one waits.
@@ -142,10 +152,25 @@ impl Core {
     }
 
     /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
-    fn serve_pool(&self, py: Python<'_>, python: &str, workers: usize) -> i32 {
+    ///
+    /// With `preload`, they are forked from one that has run `init()`. A worker that holds more than `memory` bytes, or
+    /// that has grown to more than `processes` processes, is replaced.
+    #[pyo3(signature = (python, workers, *, preload=false, memory=None, processes=None))]
+    fn serve_pool(
+        &self,
+        py: Python<'_>,
+        python: String,
+        workers: usize,
+        preload: bool,
+        memory: Option<u64>,
+        processes: Option<usize>,
+    ) -> i32 {
         let (sender, news) = mpsc::channel();
+        let starter = if preload { Starter::Preloaded(Preloaded::new(python)) } else { Starter::Interpreter(python) };
+        let starter = Arc::new(starter);
         for _ in 0..workers {
-            self.turns.spawn(pool::feed(python.to_owned(), self.server.clone(), sender.clone()));
+            let limits = Limits { memory, processes };
+            self.turns.spawn(pool::feed(starter.clone(), limits, self.server.clone(), sender.clone()));
         }
         drop(sender);
         py.detach(|| {
@@ -174,6 +199,32 @@ impl Core {
 }
 
 impl Core {
+    fn serve_batches<'py>(
+        &self,
+        py: Python<'py>,
+        script: &Script<'py>,
+        run: &Bound<'py, PyAny>,
+        mut gather: Gather,
+    ) -> PyResult<()> {
+        let mut jobs = Vec::new();
+        loop {
+            let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) else { return Ok(()) };
+            jobs.push(job);
+            py.detach(|| {
+                self.turns.drive(async {
+                    self.server.deliver();
+                    gather.fill(&self.server.queue, &mut jobs).await;
+                });
+            });
+            // Requests that `run(rows)` does not take are for the script to answer one by one.
+            let others = jobs.extract_if(.., |job| !job.is_plain()).collect::<Vec<_>>();
+            script.run_batch(py, run, &mut jobs, &mut gather)?;
+            for job in others {
+                script.run(py, job)?;
+            }
+        }
+    }
+
     /// Drives the I/O until there is a request.
     fn wait(&self) -> Option<Job> {
         self.turns.drive(async {

@@ -1,5 +1,6 @@
 //! The scorer's core: sockets, HTTP, slots, deadlines and health, beside the Python thread that runs user code.
 
+mod batch;
 mod call;
 mod connection;
 mod control;
@@ -14,6 +15,8 @@ mod ids;
 mod listen;
 mod log;
 mod pool;
+mod preload;
+mod process;
 mod queue;
 mod request;
 mod running;
@@ -58,6 +61,12 @@ fn write_log(text: &str) {
     log::write(text.as_bytes());
 }
 
+/// In a process without a [`worker::Worker`]: ends it when the other end of the socket or pipe `fd` closes.
+#[pyfunction]
+fn die_with_parent(fd: i32) -> PyResult<()> {
+    Ok(control::die_with_parent(listen::adopt(fd))?)
+}
+
 /// Rust core of the scorer.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -66,6 +75,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(unfinished_print, module)?)?;
     module.add_function(wrap_pyfunction!(forked, module)?)?;
     module.add_function(wrap_pyfunction!(write_log, module)?)?;
+    module.add_function(wrap_pyfunction!(die_with_parent, module)?)?;
     module.add_class::<core::Core>()?;
     module.add_class::<worker::Worker>()?;
     module.add_class::<request::Request>()

@@ -7,18 +7,17 @@ import signal
 import sys
 import tempfile
 
-from azureml_scorer import __version__, imports, logs, settings as settings_module, swagger
+from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger
 from azureml_scorer._core import Core
-from azureml_scorer.script import LoadError, Script, prepare
+from azureml_scorer.script import LoadError, Script
+from azureml_scorer.settings import SettingsError
 
 _log = logging.getLogger("azmlinfsrv")
 
 
 def main():
-    settings = settings_module.read()
-    logs.install(settings.log_level)
-    imports.install()
-    sys.path[:0] = settings_module.search_paths(settings)
+    settings = begin()
+    banner.write(settings)
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
@@ -30,24 +29,25 @@ def main():
         script=os.path.basename(settings.entry_script),
         scoring_timeout_ms=settings.scoring_timeout_ms,
         max_body=settings.max_body,
-        server_version=f"azmlinfsrv/{__version__}",
+        server_version=f"azmlinfsrv/{__version__}" if settings.version_header else None,
         grace_ms=settings.grace_ms if settings.worker_count == 1 else None,
-        strict=False,
-        cors=[],
+        strict=settings.strict,
+        cors=list(settings.cors),
     )
+    banner.log_notes(settings)
     if settings.worker_count > 1:
         os.environ["AZUREML_INIT_TRACE"] = trace.name
         code = core.serve_pool(sys.executable, settings.worker_count)
         core.flush()
         sys.exit(code)
-    prepare()
+    deadline.prepare()
     try:
         script = load(settings, trace)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
         sys.exit(3)
-    core.ready(swagger.documents())
+    core.ready(swagger.documents(script.run, settings), raw=script.raw)
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     core.serve(script)
@@ -60,17 +60,41 @@ def _listeners(settings):
         return [settings.listen_fd]
     import socket
 
+    descriptors = []
+    for port in (settings.port, settings.health_port):
+        try:
+            if port is not None:
+                descriptors.append(socket.create_server(("0.0.0.0", port), backlog=1024).detach())
+        except OSError as error:
+            _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
+            sys.exit(3)
+    return descriptors
+
+
+def begin(arguments=None):
+    """Reads the settings and prepares this process for user code; ends it when a setting cannot be used."""
     try:
-        return [socket.create_server(("0.0.0.0", settings.port), backlog=1024).detach()]
-    except OSError as error:
-        _log.error("cannot listen on 0.0.0.0:%d: %s", settings.port, error)
-        sys.exit(3)
+        settings = settings_module.read(arguments)
+        logs.install(settings)
+        if settings.debug_port:
+            from azureml_scorer import debugger
+
+            debugger.connect(settings.debug_port)
+    except SettingsError as error:
+        line = "==================================================="
+        sys.__stderr__.write(f"===============Configuration Error=================\n{error}\n{line}\n")
+        sys.exit(error.code)
+    aml_response.split_values = settings.strict
+    imports.install()
+    # At the end, as in the original: a file of the script must not stand in for a module of Python's.
+    sys.path += settings_module.search_paths(settings)
+    return settings
 
 
 def load(settings, trace):
     """Loads the script and runs ``init()``, whose stack lands in ``trace`` when it does not return in time."""
     faulthandler.dump_traceback_later(settings.init_timeout, file=trace)
     try:
-        return Script(settings.app_root, settings.entry_script)
+        return Script(settings)
     finally:
         faulthandler.cancel_dump_traceback_later()
