@@ -7,6 +7,7 @@ import sys
 from azureml_scorer import inputs, jsontext, loading, logs, results
 from azureml_scorer.deadline import ScoringTimeout
 from azureml_scorer.loading import LoadError
+from azureml_scorer.schema import known_to
 
 _log = logging.getLogger("azmlinfsrv")
 _script_log = logging.getLogger("azmlinfsrv.user_script")
@@ -144,8 +145,7 @@ def _raw_request(request):
 
 
 def _is_decorated(run):
-    util = sys.modules.get("inference_schema.schema_util")
-    return util is not None and util.is_schema_decorated(run)
+    return known_to(run) is not None
 
 
 def _is_async(run):

@@ -23,12 +23,13 @@ def main():
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
             script = load(settings, trace)
+        documents = swagger.documents(script.run, settings)
     except LoadError as error:
         failed = {"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace}
         worker.say(json.dumps(failed))
         worker.flush()
         sys.exit(3)
-    worker.say(json.dumps({"event": "ready", "swagger": swagger.documents(script.run, settings), "raw": script.raw}))
+    worker.say(json.dumps({"event": "ready", "swagger": documents, "raw": script.raw}))
     worker.serve(script)
     worker.flush()
 
