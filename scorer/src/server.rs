@@ -228,18 +228,23 @@ impl Server {
         };
         let wanted = head.query().split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or("2");
         let known = match wanted {
-            "2" | "2.0" => "2",
-            "3" | "3.0" => "3",
-            other => other,
+            "2" | "2.0" => Some("2"),
+            "3" | "3.0" => Some("3"),
+            "3.1" => Some("3.1"),
+            _ => None,
         };
-        if let Some(document) = swagger.get(known) {
+        if let Some(document) = known.and_then(|version| swagger.get(version)) {
             return Answer::new(200, JSON, document.as_bytes());
         }
         let available = swagger.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        Answer::message(
-            404,
-            &format!("Swagger version [{wanted}] is not valid. Supported Swagger versions: [{available}]"),
-        )
+        let text = match known {
+            // The schema cannot be expressed in it.
+            Some(_) => format!(
+                "Swagger version [{wanted}] is not supported for the scoring script. Supported swagger versions: [{available}]."
+            ),
+            None => format!("Swagger version [{wanted}] is not valid. Supported versions: [{available}]."),
+        };
+        Answer::message(404, &text)
     }
 
     /// A retryable refusal of the slot protocol.

@@ -63,11 +63,12 @@ def _serve(core, settings, trace):
     deadline.prepare()
     try:
         script = load(settings, trace)
+        documents = swagger.documents(script.run, settings)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
         return 3
-    core.ready(swagger.documents(script.run, settings), raw=script.raw)
+    core.ready(documents, raw=script.raw)
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     serve(core, script)

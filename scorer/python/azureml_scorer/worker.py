@@ -33,10 +33,11 @@ def prepare(say):
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
             script = load(settings, trace)
+        documents = swagger.documents(script.run, settings)
     except LoadError as error:
         say(json.dumps({"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace}))
         sys.exit(3)
-    return script, json.dumps({"event": "ready", "swagger": swagger.documents(script.run, settings), "raw": script.raw})
+    return script, json.dumps({"event": "ready", "swagger": documents, "raw": script.raw})
 
 
 def serve(worker, script, started):
