@@ -1,6 +1,7 @@
 //! The scorer's core: sockets, HTTP, slots, deadlines and health in a thread of its own, beside the Python thread
 //! that runs user code.
 
+mod collect;
 mod control;
 mod http;
 mod job;
@@ -366,6 +367,9 @@ fn die_with_parent(fd: i32) -> PyResult<()> {
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(die_with_parent, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect_open, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect_close, module)?)?;
     module.add_class::<Core>()?;
     module.add_class::<Request>()
 }
