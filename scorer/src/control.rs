@@ -65,6 +65,7 @@ pub(crate) fn end_now() -> ! {
 /// Ends the process with `code`, after the log is written, without running anything of Python's or of `atexit`.
 #[allow(unsafe_code, reason = "no safe way ends a process whose main thread does not return")]
 pub(crate) fn exit_now(code: i32) -> ! {
+    crate::collect::close();
     crate::log::flush();
     // SAFETY: `_exit` only ends the process.
     unsafe { libc::_exit(code) }
@@ -97,7 +98,10 @@ pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
             // No event is asked for: only a hang-up or an error is reported, never data.
             let mut watched = [PollFd::new(&parent, PollFlags::empty())];
             match rustix::event::poll(&mut watched, None) {
-                Ok(_) => end_now(),
+                Ok(_) => {
+                    crate::collect::close();
+                    end_now()
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
