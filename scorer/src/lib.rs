@@ -3,6 +3,7 @@
 
 mod collect;
 mod control;
+mod grpc;
 mod http;
 mod job;
 mod log;
