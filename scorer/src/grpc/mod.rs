@@ -11,9 +11,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::pipe::Door;
 use self::pipe::{Answer, Pipes};
 use self::proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
 use self::proto::{
@@ -48,16 +49,12 @@ impl Running {
     }
 }
 
-/// Serves `listener` on the running runtime. The server ends of the pipes come out of `doors`, each a connection of
-/// the HTTP server. Messages may be `max_body` bytes long.
-pub(crate) fn serve(
-    listener: TcpListener,
-    doors: mpsc::UnboundedSender<tokio::io::DuplexStream>,
-    max_body: usize,
-) -> std::io::Result<Running> {
+/// Serves `listener` on the running runtime. The HTTP server's ends of pipes go through `door`. Messages may be
+/// `max_body` bytes long.
+pub(crate) fn serve(listener: TcpListener, door: Door, max_body: usize) -> std::io::Result<Running> {
     listener.set_nonblocking(true)?;
     let incoming = tonic::transport::server::TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
-    let service = GrpcInferenceServiceServer::new(Service { pipes: Pipes::new(doors, max_body) })
+    let service = GrpcInferenceServiceServer::new(Service { pipes: Pipes::new(door, max_body) })
         .max_decoding_message_size(max_body.saturating_add(HEADROOM))
         .max_encoding_message_size(usize::MAX);
     let (stop, stopped) = oneshot::channel::<()>();

@@ -1,21 +1,22 @@
 //! Requests to the HTTP server of this process.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::net::UnixStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 /// Length of the JSON in front of binary tensors.
 pub(super) const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
-/// Buffer of a pipe.
-const BUFFER: usize = 256 * 1024;
+/// Most pipes that are kept open between calls.
+const IDLE: usize = 64;
 /// What a caller may send along: ids and the trace, as over HTTP.
 const FORWARDED: [&str; 6] =
     ["x-request-id", "x-ms-request-id", "x-ms-client-request-id", "traceid", "traceparent", "tracestate"];
@@ -29,10 +30,16 @@ const GIVEN_BACK: [&str; 6] = [
     "x-ms-server-version",
 ];
 
-/// Opens pipes to the HTTP server.
+/// Takes the server's end of a new pipe, as a connection of its own.
+pub(crate) type Door = Box<dyn Fn(UnixStream) + Send + Sync>;
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Pipes to the HTTP server.
 pub(super) struct Pipes {
-    doors: mpsc::UnboundedSender<DuplexStream>,
+    door: Door,
     max_body: usize,
+    idle: Mutex<Vec<Sender>>,
 }
 
 /// An answer of the HTTP server.
@@ -44,11 +51,11 @@ pub(super) struct Answer {
 }
 
 impl Pipes {
-    pub(super) fn new(doors: mpsc::UnboundedSender<DuplexStream>, max_body: usize) -> Self {
-        Self { doors, max_body }
+    pub(super) fn new(door: Door, max_body: usize) -> Self {
+        Self { door, max_body, idle: Mutex::default() }
     }
 
-    /// Sends one request and waits for its whole answer.
+    /// Sends one request and waits for its whole answer. Dropped before, it closes its pipe, as a caller who goes away.
     pub(super) async fn send(
         &self,
         method: http::Method,
@@ -63,34 +70,43 @@ impl Pipes {
                 self.max_body
             )));
         }
-        let broken = |error: &dyn std::fmt::Display| Status::unavailable(format!("the scorer ends: {error}"));
-        let (ours, theirs) = tokio::io::duplex(BUFFER);
-        self.doors.send(theirs).map_err(|error| broken(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.map_err(|error| broken(&error))?;
-        // A call that is cancelled drops this future, and with it both ends.
+        let mut sender = self.pipe().await.map_err(|error| broken(&error))?;
         let mut request = http::Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(|_| Status::not_found(format!("there is no {path}")))?;
         *request.headers_mut() = headers;
         request.headers_mut().insert(http::header::HOST, HeaderValue::from_static("localhost"));
-        let exchange = async {
-            let answer = sender.send_request(request).await?;
-            let (head, body) = answer.into_parts();
-            Ok::<_, hyper::Error>((head, body.collect().await?.to_bytes()))
-        };
-        let mut connection = std::pin::pin!(connection);
-        let mut exchange = std::pin::pin!(exchange);
-        let mut open = true;
-        let (head, body) = loop {
-            tokio::select! {
-                answer = &mut exchange => break answer.map_err(|error| broken(&error))?,
-                _ = &mut connection, if open => open = false,
-            }
-        };
+        let (head, body) = sender.send_request(request).await.map_err(|error| broken(&error))?.into_parts();
+        let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(sender);
+        }
+        drop(idle);
         let length = head.headers.get(JSON_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, json_length: length, body })
     }
+
+    /// A pipe that is ready for a request.
+    async fn pipe(&self) -> Result<Sender, Box<dyn std::error::Error + Send + Sync>> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut sender) = idle else { break };
+            // An answer may close its pipe.
+            if !sender.is_closed() && sender.ready().await.is_ok() {
+                return Ok(sender);
+            }
+        }
+        let (ours, theirs) = UnixStream::pair()?;
+        (self.door)(theirs);
+        let (sender, connection) = http1::handshake(TokioIo::new(ours)).await?;
+        drop(tokio::spawn(connection));
+        Ok(sender)
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Status {
+    Status::unavailable(format!("the scorer has not answered: {error}; repeat the call"))
 }
 
 impl Answer {
