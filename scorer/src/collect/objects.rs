@@ -8,12 +8,13 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
+use super::client::Connector;
 use super::queue::Batch;
 use super::settings::{Azure, Target};
 
 /// Longest time of one request; what takes longer is repeated.
-const REQUEST: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST: Duration = Duration::from_mins(1);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// Writes batches as objects. Used on one thread.
 pub(crate) struct Objects {
@@ -27,12 +28,13 @@ pub(crate) struct Objects {
 impl Objects {
     /// A client of `target`; an error names what the storage needs.
     pub(crate) fn open(target: &Target) -> Result<Self, String> {
-        // Another library of this process may have chosen a provider before; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (store, prefix): (object_store::Result<Arc<dyn ObjectStore>>, &str) = match target {
             Target::Azure(azure) => (azure_store(azure), &azure.prefix),
             Target::S3 { bucket, prefix } => {
-                let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(no_retry());
+                let builder = AmazonS3Builder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_retry(no_retry())
+                    .with_http_connector(Connector);
                 let http = std::env::var("AWS_ENDPOINT_URL").or_else(|_| std::env::var("AWS_ENDPOINT"));
                 let http = http.is_ok_and(|endpoint| endpoint.starts_with("http://"));
                 let store = builder.with_client_options(client(http)).build();
@@ -55,11 +57,9 @@ impl Objects {
         let mut bytes = Vec::with_capacity(batch.header.len() + batch.rows.len());
         bytes.extend_from_slice(batch.header.as_bytes());
         bytes.extend_from_slice(&batch.rows);
-        let put = async { tokio::time::timeout(REQUEST, self.store.put(&path, bytes.into())).await };
-        match self.runtime.block_on(put) {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(short(&error.to_string())),
-            Err(_) => Err(format!("no answer within {} s", REQUEST.as_secs())),
+        match self.runtime.block_on(self.store.put(&path, bytes.into())) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(short(&with_causes(&error))),
         }
     }
 }
@@ -68,6 +68,7 @@ fn azure_store(azure: &Azure) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(&azure.container)
         .with_retry(no_retry())
+        .with_http_connector(Connector)
         .with_use_emulator(azure.emulator);
     if let Some(account) = &azure.account {
         builder = builder.with_account(account);
@@ -87,7 +88,7 @@ fn azure_store(azure: &Azure) -> object_store::Result<Arc<dyn ObjectStore>> {
 }
 
 fn client(http: bool) -> ClientOptions {
-    ClientOptions::new().with_allow_http(http).with_timeout(REQUEST).with_connect_timeout(CONNECT)
+    ClientOptions::new().with_allow_http(http)
 }
 
 /// The writer repeats by itself, because it must also end in time.
@@ -101,6 +102,20 @@ fn host() -> String {
     let name = name.nodename().to_string_lossy();
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
     name.chars().map(plain).take(63).collect()
+}
+
+/// An error with its causes, of which its own text may name none.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 /// An answer's body may be a page; its beginning says enough for one line.

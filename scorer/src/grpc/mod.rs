@@ -23,7 +23,13 @@ use self::proto::{
     ServerReadyRequest, ServerReadyResponse,
 };
 
-#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated from proto/grpc_predict_v2.proto")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated from proto/grpc_predict_v2.proto"
+)]
 mod proto {
     tonic::include_proto!("inference");
 }
@@ -62,7 +68,7 @@ pub(crate) fn serve(listener: TcpListener, door: Door, max_body: usize) -> std::
         .max_concurrent_streams(CALLS)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
-        .http2_keepalive_interval(Some(Duration::from_secs(60)))
+        .http2_keepalive_interval(Some(Duration::from_mins(1)))
         .add_service(service)
         .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), async {
             let _ = stopped.await;

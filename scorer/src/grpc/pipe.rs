@@ -163,8 +163,8 @@ fn timeout(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let number: u64 = text[..text.len() - unit.len_utf8()].parse().ok()?;
     Some(match unit {
-        'H' => Duration::from_secs(number.saturating_mul(3600)),
-        'M' => Duration::from_secs(number.saturating_mul(60)),
+        'H' => Duration::from_hours(number),
+        'M' => Duration::from_mins(number),
         'S' => Duration::from_secs(number),
         'm' => Duration::from_millis(number),
         'u' => Duration::from_micros(number),
