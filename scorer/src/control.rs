@@ -63,10 +63,15 @@ pub(crate) fn end_now() -> ! {
 }
 
 /// Ends the process with `code`, after the log is written, without running anything of Python's or of `atexit`.
-#[allow(unsafe_code, reason = "no safe way ends a process whose main thread does not return")]
 pub(crate) fn exit_now(code: i32) -> ! {
     crate::collect::close();
     crate::log::flush();
+    leave(code)
+}
+
+/// Ends the process with `code` and nothing else.
+#[allow(unsafe_code, reason = "no safe way ends a process whose main thread does not return")]
+pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: `_exit` only ends the process.
     unsafe { libc::_exit(code) }
 }

@@ -8,19 +8,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serving::admin::{FailureReason, ScorerEvent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::job::{Job, Queue, Reply};
+use crate::call::Job;
+use crate::frame::{self, MAX_HEADER, Question, Said};
+use crate::server::Server;
 
 /// How long user code may ignore its time-out before its process is replaced.
 const GRACE: Duration = Duration::from_secs(1);
-/// Largest header of a frame in bytes.
-const MAX_HEADER: u64 = 16 * 1024 * 1024;
-/// Bodies up to this size are copied behind their header: one piece wakes the process once.
-const JOINED: usize = 64 * 1024;
+/// Pause between two alarms for a `run()` that is beyond its time-out.
+const RING: Duration = Duration::from_millis(20);
 /// Most failed starts in a row before a worker gives up.
 const MAX_FAILED_STARTS: u32 = 5;
 /// Pause after the first failed start; doubles with each further one.
@@ -28,41 +28,32 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Says how the pool stands, to the thread that waits for it.
 pub(crate) enum News {
-    /// A worker has run `init()`; with the Swagger documents.
-    Ready(BTreeMap<String, String>),
+    /// A worker has run `init()`.
+    Ready(Started),
     /// A worker cannot start.
     Failed(ScorerEvent),
 }
 
-#[derive(Serialize)]
-struct Question<'a> {
-    method: &'a str,
-    query: &'a str,
-    headers: &'a [(String, String)],
-    request_id: &'a str,
-    /// What is left of the time-out.
-    left_ms: u64,
-    timeout_ms: u64,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    status: u16,
-    headers: Option<Vec<(String, String)>>,
-    failed: bool,
-    run_ms: Option<f64>,
+/// What a worker knows of its script.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Started {
+    /// Swagger documents by version.
+    pub(crate) swagger: BTreeMap<String, String>,
+    /// Every method of the scoring route is the script's to answer.
+    pub(crate) raw: bool,
+    /// The model, as the Open Inference Protocol describes it.
+    pub(crate) v2: crate::v2::Documents,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Start {
-    Ready { swagger: BTreeMap<String, String> },
+    Ready(Started),
     Failed { reason: FailureReason, message: String, traceback: Option<String> },
 }
 
-/// Feeds one worker process until the queue closes, and replaces the process when it dies. A task of the IO thread, so
-/// that a request and its answer cross no thread on their way between the router and the process.
-pub(crate) async fn feed(python: String, queue: Arc<Queue>, news: mpsc::Sender<News>) {
+/// Feeds one worker process until the queue closes, and replaces the process when it dies.
+pub(crate) async fn feed(python: String, server: Arc<Server>, news: mpsc::Sender<News>) {
     let tell = |event| {
         // The main thread goes when one worker has failed; then nobody has to know of the others.
         let _ = news.send(event);
@@ -70,9 +61,9 @@ pub(crate) async fn feed(python: String, queue: Arc<Queue>, news: mpsc::Sender<N
     let mut failed_starts = 0;
     loop {
         let mut worker = match Worker::start(&python).await {
-            Ok((worker, swagger)) => {
+            Ok((worker, started)) => {
                 failed_starts = 0;
-                tell(News::Ready(swagger));
+                tell(News::Ready(started));
                 worker
             }
             Err(event) => {
@@ -87,8 +78,10 @@ pub(crate) async fn feed(python: String, queue: Arc<Queue>, news: mpsc::Sender<N
             }
         };
         loop {
-            let Some(job) = queue.taken().await else { return worker.end().await };
-            if let Err(error) = worker.run(job).await {
+            let Some(job) = server.queue.taken().await else { return worker.end().await };
+            let ran = worker.run(job).await;
+            server.deliver();
+            if let Err(error) = ran {
                 crate::log::line('E', &format!("A worker process ended while it ran a request: {error}"));
                 worker.kill().await;
                 break;
@@ -104,7 +97,7 @@ struct Worker {
 
 impl Worker {
     /// Starts the process and waits for its `init()`.
-    async fn start(python: &str) -> Result<(Self, BTreeMap<String, String>), ScorerEvent> {
+    async fn start(python: &str) -> Result<(Self, Started), ScorerEvent> {
         let crashed =
             |message: String| ScorerEvent::Failed { reason: FailureReason::Crashed, message, traceback: None };
         let python = python.to_owned();
@@ -113,7 +106,7 @@ impl Worker {
             Err(error) => return Err(crashed(format!("a worker process cannot be started: {error}"))),
         };
         match worker.receive::<Start>().await {
-            Ok((Start::Ready { swagger }, _)) => Ok((worker, swagger)),
+            Ok((Start::Ready(started), _)) => Ok((worker, started)),
             Ok((Start::Failed { reason, message, traceback }, _)) => {
                 worker.kill().await;
                 Err(ScorerEvent::Failed { reason, message, traceback })
@@ -138,36 +131,53 @@ impl Worker {
     }
 
     /// Runs one job; an error means that the process must be replaced. The job's caller always gets an answer.
-    async fn run(&mut self, job: Job) -> io::Result<()> {
-        let left = job.deadline.saturating_duration_since(Instant::now());
+    async fn run(&mut self, mut job: Job) -> io::Result<()> {
+        let call = job.call.clone();
+        let left = call.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || call.answered() {
+            return Ok(());
+        }
+        let headers = call.head.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let question = Question {
-            method: &job.method,
-            query: &job.query,
-            headers: &job.headers,
-            request_id: &job.request_id,
+            kind: call.kind,
+            method: call.head.method().to_owned(),
+            path: call.head.path().to_owned(),
+            query: call.head.query().to_owned(),
+            headers,
+            request_id: call.request_id.clone(),
             left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
-            timeout_ms: job.timeout_ms,
+            timeout_ms: call.timeout_ms,
         };
-        let question = serde_json::to_vec(&question)?;
+        let (pid, deadline) = (self.child.id(), call.deadline);
         let exchange = async {
-            self.send(&question, &job.body).await?;
-            self.receive::<Answer>().await
+            let (frame, joined) = frame::frame(&question, &job.body)?;
+            self.stream.get_mut().write_all(&frame).await?;
+            self.stream.get_mut().write_all(&job.body[joined..]).await?;
+            self.answered(&mut job).await
         };
-        let (answer, body) = tokio::time::timeout(left + GRACE, exchange).await??;
-        let Answer { status, headers, failed, run_ms } = answer;
-        job.answer(Reply { status, headers, body, failed, run_ms });
-        Ok(())
+        tokio::select! {
+            answered = exchange => answered,
+            error = stopped(pid, deadline) => Err(error),
+        }
     }
 
-    async fn send(&mut self, header: &[u8], body: &[u8]) -> io::Result<()> {
-        let joined = if body.len() <= JOINED { body } else { b"" };
-        let mut frame = Vec::with_capacity(16 + header.len() + joined.len());
-        frame.extend_from_slice(&(header.len() as u64).to_be_bytes());
-        frame.extend_from_slice(&(body.len() as u64).to_be_bytes());
-        frame.extend_from_slice(header);
-        frame.extend_from_slice(joined);
-        self.stream.get_mut().write_all(&frame).await?;
-        self.stream.get_mut().write_all(&body[joined.len()..]).await
+    /// Passes on what the process answers.
+    async fn answered(&mut self, job: &mut Job) -> io::Result<()> {
+        loop {
+            let (said, body) = self.receive::<Said>().await?;
+            match said {
+                Said::Answer(reply) => {
+                    job.answer(&reply, &body);
+                    return Ok(());
+                }
+                Said::Begin(reply) => drop(job.begin(&reply)),
+                Said::Piece => drop(job.send_whole(&body).await),
+                Said::End { whole } => {
+                    job.end(whole);
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn receive<T: for<'de> Deserialize<'de>>(&mut self) -> io::Result<(T, Vec<u8>)> {
@@ -198,6 +208,21 @@ impl Worker {
         let mut child = self.child;
         let _ = apart(move || child.kill().and_then(|()| child.wait())).await;
     }
+}
+
+/// Stops user code in a process at its deadline; resolves when it did not stop.
+async fn stopped(pid: u32, deadline: Instant) -> io::Error {
+    tokio::time::sleep_until(deadline.into()).await;
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let until = Instant::now() + GRACE;
+    while let Some(pid) = pid
+        && Instant::now() < until
+    {
+        // Again and again: an alarm in the moment before the request begins is not taken for the request's.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::ALARM);
+        tokio::time::sleep(RING).await;
+    }
+    io::Error::other("run() did not stop at its time-out")
 }
 
 /// Does what blocks on another thread.

@@ -80,8 +80,8 @@ def test_nothing_is_ready_before_init_has_returned_but_the_server_lives(start):
     script = "import os, time\n\ndef init():\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n\ndef run(d):\n    return d\n"
     server = start(script, ready=False)
     assert server.request("GET", "/v2/health/live")[0] == 200
-    assert server.request("GET", "/v2/health/ready")[0] == 503
-    assert server.request("GET", "/v2/models/model/ready")[0] == 503
+    assert server.request("GET", "/v2/health/ready")[0] == 400
+    assert server.request("GET", "/v2/models/model/ready")[0] == 400
     (server.directory / "go").touch()
     assert server.event() == {"event": "ready"}
     assert server.request("GET", "/v2/models/model/ready")[0] == 200

@@ -4,9 +4,7 @@ import logging
 import sys
 import time
 
-request_id = ""
-# A print without line end waits.
-unfinished = False
+from azureml_scorer import _core
 
 
 class _Formatter(logging.Formatter):
@@ -17,6 +15,7 @@ class _Formatter(logging.Formatter):
 
     def format(self, record):
         record.level = record.levelname[0]
+        request_id = _core.request_id()
         record.request = f"[{request_id}] " if request_id else ""
         return super().format(record)
 
@@ -38,14 +37,14 @@ class _Prints:
         self._logger = logging.getLogger("azmlinfsrv.print")
 
     def write(self, text):
-        global unfinished
         self._pending += text
         *lines, self._pending = self._pending.split("\n")
         for line in lines:
             self._logger.log(self._level, "%s", line)
         if len(self._pending) > _LONGEST:
             self.flush()
-        unfinished = unfinished or bool(self._pending)
+        if self._pending:
+            _core.unfinished_print()
         return len(text)
 
     def flush(self):
@@ -59,8 +58,18 @@ class _Prints:
         return getattr(self._original, name)
 
 
+class _Handler(logging.Handler):
+    """Writes lines through the core, which never blocks."""
+
+    def emit(self, record):
+        try:
+            _core.write_log(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
+
+
 def install(level):
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Handler()
     handler.setFormatter(_Formatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     sys.stdout = _Prints(sys.stdout, logging.INFO)

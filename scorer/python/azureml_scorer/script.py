@@ -8,11 +8,10 @@ import os
 import re
 import signal
 import sys
-import time
 import traceback
 import urllib.parse
 
-from azureml_scorer import logs
+from azureml_scorer import _core
 from azureml_scorer.aml_response import AMLResponse
 
 _log = logging.getLogger("azmlinfsrv")
@@ -57,8 +56,7 @@ def _traceback(error):
 class Script:
     """A loaded score script after ``init()``."""
 
-    def __init__(self, app_root, entry_script, alarm):
-        self._alarm = alarm
+    def __init__(self, app_root, entry_script):
         self._path = os.path.abspath(os.path.join(app_root, entry_script))
         module = self._load()
         inner = getattr(module, "driver_module", None)
@@ -67,7 +65,7 @@ class Script:
         for name, function in (("init", init), ("run", self._run)):
             if not callable(function):
                 raise LoadError("invalid_script", f"{self._path}: the score script has no function {name}()")
-        self._parameter, self._wants_headers = self._signature()
+        self._parameter, self._keyword_only, self._wants_headers = self._signature()
         try:
             init()
         except BaseException as error:
@@ -87,7 +85,7 @@ class Script:
 
     def _signature(self):
         """Name of the data parameter, and whether the request's headers are wanted beside it."""
-        parameters = inspect.signature(self._run).parameters.values()
+        parameters = list(inspect.signature(self._run).parameters.values())
         unusable = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         for parameter in parameters:
             if parameter.kind in unusable:
@@ -96,53 +94,52 @@ class Script:
         data = [name for name in names if name != "request_headers"]
         if not data:
             raise LoadError("invalid_script", f"{self._path}: run() must have a parameter for the request's data")
-        return data[0], "request_headers" in names
+        keyword_only = any(one.name == data[0] and one.kind == one.KEYWORD_ONLY for one in parameters)
+        return data[0], keyword_only, "request_headers" in names
 
-    def answer(self, method, query, headers, text, request_id, seconds, timeout_ms):
-        """Runs one request: (status, headers, body, failed, milliseconds of run or None).
+    @property
+    def plain(self):
+        """``run`` where it takes the body's text and nothing else."""
+        return None if self._wants_headers else self._by_name() if self._keyword_only else self._run
 
-        ``seconds`` are left of the time-out. With ``alarm`` this process rings the alarm at it, else the IO thread does.
-        ``headers`` is called for the request's headers if ``run`` wants them.
-        """
-        global _deadline
-        logs.request_id = request_id
+    def _by_name(self):
+        return lambda text: self._run(**{self._parameter: text})
+
+    def dumps(self, value):
+        """JSON text of a result."""
+        return json.dumps({} if value is None else value)
+
+    def answer(self, request):
+        """Runs any request."""
         try:
-            arguments = {self._parameter: _query(query) if method == "GET" else text}
-            if self._wants_headers:
-                arguments["request_headers"] = {name.title(): value for name, value in headers()}
-            started = time.perf_counter()
-            try:
-                # A little early, because the alarm that belongs to the deadline must not be taken for an old one.
-                _deadline = time.monotonic() + seconds - 0.005
-                if self._alarm:
-                    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
-                result = self._run(**arguments)
-            finally:
-                _deadline = None
-                if self._alarm:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-            milliseconds = (time.perf_counter() - started) * 1000
-        except ScoringTimeout:
-            _log.error("run() was stopped at its time-out")
-            return _message(500, f"Scoring timeout after {timeout_ms} ms")
-        except BaseException as error:
-            # SystemExit too: one request must not end the server for all others.
-            _log.error("run() failed:\n%s", _traceback(error))
-            return _message(500, FAILED)
+            arguments = {self._parameter: _query(request.query) if request.method == "GET" else request.text}
+        except UnicodeDecodeError as error:
+            return request.reply(400, None, _body(f"The request body is not UTF-8 text: invalid byte at {error.start}"), False)
+        if self._wants_headers:
+            arguments["request_headers"] = {name.title(): value for name, value in request.headers()}
+        self.result(request, request.call(self._run, (), arguments))
+
+    def result(self, request, value):
+        """Answers with a result."""
         try:
-            status, out, content, failed = _render(result)
+            status, headers, content, failed = _render(value)
         except Exception as error:
             _log.error("the result of run() cannot be sent: %s: %s", type(error).__name__, error)
-            return _message(500, FAILED)
-        return status, out, content, failed, milliseconds
+            return request.reply(500, None, _body(FAILED), True)
+        request.reply(status, headers, content, failed)
 
-    def finish(self):
-        """Writes what the request printed without a line end, and forgets its id."""
-        if logs.unfinished:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            logs.unfinished = False
-        logs.request_id = ""
+    def failed(self, request, error):
+        """Answers for an exception of user code; ``SystemExit`` too: one request must not end the server for all others."""
+        if isinstance(error, ScoringTimeout):
+            _log.error("run() was stopped at its time-out")
+        else:
+            _log.error("run() failed:\n%s", _traceback(error))
+        request.reply(500, None, _body(FAILED), True)
+
+    def flush_prints(self):
+        """Writes what the request printed without a line end."""
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def _query(query):
@@ -157,8 +154,8 @@ def _query(query):
     return json.dumps({name: found[0] if len(found) == 1 else found for name, found in values.items()})
 
 
-def _message(status, message):
-    return status, [("content-type", JSON)], json.dumps({"message": message}).encode(), True, None
+def _body(message):
+    return json.dumps({"message": message}).encode()
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -195,16 +192,12 @@ def _response(result):
     return result.status_code, sent, content, bool(result.run_function_failed or result.status_code >= 500)
 
 
-# When the running request must end; None while no user code runs. The alarm may ring late, when run() is just returning
-# or the next request runs already, and must stop neither.
-_deadline = None
-
-
 def _stop(_signal, _frame):
-    if _deadline is not None and time.monotonic() >= _deadline:
+    if _core.overdue():
         raise ScoringTimeout
 
 
 def prepare():
-    """Signals of a thread that runs user code: the deadline raises in it, Ctrl-C is the server's."""
+    """What user code finds: the deadline raises in it, Ctrl-C is the server's, and a child that it forks does not serve."""
     signal.signal(signal.SIGALRM, _stop)
+    os.register_at_fork(after_in_child=_core.forked)

@@ -60,6 +60,7 @@ def read(arguments=None):
     settings.init_timeout = _number("AZUREML_INIT_TIMEOUT_SECONDS", 86_400, _positive)
     settings.grace_ms = _number("AZUREML_TIMEOUT_GRACE_MS", 10_000, _positive)
     settings.listen_fd = _number("AZUREML_LISTEN_FD", None, int)
+    settings.grpc_port = _number("AZUREML_GRPC_PORT", None, _port)
     settings.control_fd = _number("AZUREML_CONTROL_FD", None, int)
     settings.log_level = os.environ.get("AZUREML_LOG_LEVEL", "INFO").upper()
     return settings

@@ -1,0 +1,259 @@
+//! The running core, as Python holds it.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use rustix::event::EventfdFlags;
+use serving::admin::{FailureReason, ScorerEvent};
+use tokio::sync::oneshot;
+
+use crate::call::Job;
+use crate::control::{self, Alarm};
+use crate::listen::{self, adopt};
+use crate::log;
+use crate::pool::{self, News};
+use crate::request::Request;
+use crate::serve::Script;
+use crate::server::{Ready, Server, Settings};
+use crate::socket::Socket;
+use crate::turns::Turns;
+use crate::{grpc, v2};
+
+/// The running core.
+#[pyclass(module = "azureml_scorer._core")]
+pub(crate) struct Core {
+    server: Arc<Server>,
+    turns: Arc<Turns>,
+    control: Option<Arc<UnixStream>>,
+    /// Tells the watch over `init()` that it has returned.
+    started: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+#[pymethods]
+impl Core {
+    /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until [`ready`](Self::ready) only health
+    /// and refusals are answered. Must be called on Python's main thread.
+    #[new]
+    #[pyo3(signature = (
+        *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, server_version,
+        grace_ms, strict, cors, grpc_fd=None,
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
+    fn new(
+        listen_fds: Vec<i32>,
+        control_fd: Option<i32>,
+        init_timeout: u64,
+        trace_path: PathBuf,
+        script: String,
+        scoring_timeout_ms: u64,
+        max_body: usize,
+        server_version: Option<String>,
+        grace_ms: Option<u64>,
+        strict: bool,
+        cors: Vec<String>,
+        grpc_fd: Option<i32>,
+    ) -> PyResult<Self> {
+        keep_memory();
+        log::start()?;
+        let control = control_fd.map(|fd| Arc::new(UnixStream::from(adopt(fd))));
+        let server = Server::new(Settings {
+            scoring_timeout_ms,
+            max_body,
+            server_version,
+            grace: grace_ms.map(Duration::from_millis),
+            alarm: Alarm::of_this_thread(),
+            strict,
+            cors,
+        });
+        let relieved = Arc::downgrade(&server);
+        let turns = Turns::start(move || {
+            if let Some(server) = relieved.upgrade() {
+                server.deliver();
+            }
+        })?;
+        server.set_turns(turns.clone());
+        if let Some(control) = &control {
+            turns.spawn(control::die_with(control.try_clone()?));
+        }
+        for fd in listen_fds {
+            turns.spawn(listen::accept(adopt(fd), server.clone()));
+        }
+        let (started, has_started) = oneshot::channel();
+        let watch = Watch { init_timeout, trace_path, script, control: control.clone() };
+        turns.spawn(watch.over(has_started));
+        turns.spawn(end_in_order(server.clone(), grpc_fd.map(adopt)));
+        Ok(Self { server, turns, control, started: Mutex::new(Some(started)) })
+    }
+
+    /// `init()` has returned: start answering. `swagger` maps versions (`2`, `3`, `3.1`) to documents; with `raw`, every
+    /// method of the scoring route is the script's to answer. `v2` describes the model for the Open Inference Protocol.
+    #[pyo3(signature = (swagger, *, v2, raw=false))]
+    fn ready(&self, swagger: BTreeMap<String, String>, v2: v2::Documents, raw: bool) {
+        self.server.set_ready(Ready { swagger, raw, v2 });
+        if let Some(started) = self.started.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = started.send(());
+        }
+        control::send(self.control.as_deref(), &ScorerEvent::Ready);
+    }
+
+    /// The script cannot be served; the caller exits with code 3.
+    fn failed(&self, reason: &str, message: String, traceback: Option<String>) {
+        let reason = serde_json::from_value(reason.into()).unwrap_or(FailureReason::Crashed);
+        control::send(self.control.as_deref(), &ScorerEvent::Failed { reason, message, traceback });
+    }
+
+    /// Gives requests to a `Script` until the scorer has drained.
+    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>) -> PyResult<()> {
+        let script = Script::new(script)?;
+        // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
+        while let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) {
+            script.run(py, job)?;
+        }
+        Ok(())
+    }
+
+    /// A descriptor that is readable when [`try_next`](Self::try_next) has something new to give, for an event loop of
+    /// Python's. It belongs to the caller.
+    fn bell(&self) -> PyResult<i32> {
+        use std::os::fd::IntoRawFd as _;
+        let os = |error: rustix::io::Errno| PyOSError::new_err(error.to_string());
+        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(os)?;
+        let ours = rustix::io::fcntl_dupfd_cloexec(&bell, 0).map_err(os)?;
+        self.server.queue.set_bell(ours);
+        Ok(bell.into_raw_fd())
+    }
+
+    /// The next request if one waits.
+    fn try_next(&self) -> Option<Request> {
+        self.server.queue.try_pop().map(|job| Request::new(job, None))
+    }
+
+    /// The scorer has drained: no request will come.
+    fn ended(&self) -> bool {
+        self.server.queue.ended()
+    }
+
+    /// Writes the log lines that wait; the last thing before the process ends.
+    #[allow(clippy::unused_self, reason = "Python finds it where the rest is")]
+    fn flush(&self, py: Python<'_>) {
+        py.detach(log::flush);
+    }
+
+    /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
+    fn serve_pool(&self, py: Python<'_>, python: &str, workers: usize) -> i32 {
+        let (sender, news) = mpsc::channel();
+        for _ in 0..workers {
+            self.turns.spawn(pool::feed(python.to_owned(), self.server.clone(), sender.clone()));
+        }
+        drop(sender);
+        py.detach(|| {
+            let mut ready = 0;
+            // Until every worker has ended. Meanwhile the guardian drives the I/O.
+            for news in news {
+                match news {
+                    News::Ready(started) => {
+                        ready += 1;
+                        if ready == workers {
+                            self.ready(started.swagger, started.v2, started.raw);
+                        }
+                    }
+                    News::Failed(event) => {
+                        if let ScorerEvent::Failed { message, traceback, .. } = &event {
+                            log::line('E', &format!("{message}\n{}", traceback.as_deref().unwrap_or_default()));
+                        }
+                        control::send(self.control.as_deref(), &event);
+                        return 3;
+                    }
+                }
+            }
+            0
+        })
+    }
+}
+
+impl Core {
+    /// Drives the I/O until there is a request.
+    fn wait(&self) -> Option<Job> {
+        self.turns.drive(async {
+            self.server.deliver();
+            self.server.queue.taken().await
+        })
+    }
+}
+
+/// How long `init()` may take.
+struct Watch {
+    init_timeout: u64,
+    trace_path: PathBuf,
+    script: String,
+    control: Option<Arc<UnixStream>>,
+}
+
+impl Watch {
+    async fn over(self, started: oneshot::Receiver<()>) {
+        let limit = Duration::from_secs(self.init_timeout) + Duration::from_millis(500);
+        if tokio::time::timeout(limit, started).await.is_ok() {
+            return;
+        }
+        let trace = std::fs::read_to_string(&self.trace_path).unwrap_or_default();
+        let event = control::init_timeout(self.init_timeout, &trace, &self.script);
+        if let ScorerEvent::Failed { message, .. } = &event {
+            log::line('E', &format!("{message}\n{trace}"));
+        }
+        control::send(self.control.as_deref(), &event);
+        let _ = std::fs::remove_file(&self.trace_path);
+        control::exit_now(3);
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, then for the requests that run. Meanwhile gRPC calls are served, whose answers leave
+/// after the requests that they became have ended.
+async fn end_in_order(server: Arc<Server>, grpc_fd: Option<OwnedFd>) {
+    let grpc = grpc_fd.and_then(|fd| match grpc::serve(fd.into(), door(server.clone()), server.settings.max_body) {
+        Ok(running) => Some(running),
+        Err(error) => {
+            log::line('E', &format!("The gRPC socket cannot be used: {error}"));
+            control::end_now();
+        }
+    });
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    if server.ready().is_none() {
+        // Nothing runs that could be finished, and `init()` may take for ever.
+        control::exit_now(0);
+    }
+    server.drain().await;
+    if let Some(grpc) = grpc {
+        grpc.stop().await;
+    }
+    server.queue.close();
+}
+
+/// Lets gRPC calls in as connections of their own.
+fn door(server: Arc<Server>) -> grpc::Door {
+    Box::new(move |stream| drop(tokio::spawn(server.clone().connection(Socket::Unix(stream), None))))
+}
+
+/// Lets the allocator keep the memory of large bodies for the next ones, instead of asking the kernel for it each time.
+#[allow(unsafe_code, reason = "the C library has no safe interface for it")]
+pub(crate) fn keep_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `mallopt` only sets parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+    }
+}
