@@ -13,6 +13,7 @@ use rustix::event::EventfdFlags;
 use serving::admin::{FailureReason, ScorerEvent};
 use tokio::sync::oneshot;
 
+use crate::batch::Gather;
 use crate::call::Job;
 use crate::control::{self, Alarm};
 use crate::listen::{self, adopt};
@@ -108,9 +109,16 @@ impl Core {
         control::send(self.control.as_deref(), &ScorerEvent::Failed { reason, message, traceback });
     }
 
-    /// Gives requests to a `Script` until the scorer has drained.
-    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>) -> PyResult<()> {
-        let script = Script::new(script)?;
+    /// Gives requests to a `Script` until the scorer has drained. With `batch`, most rows and most seconds that they are
+    /// waited for, `run` takes a list.
+    #[pyo3(signature = (script, batch=None))]
+    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>, batch: Option<(usize, f64)>) -> PyResult<()> {
+        let functions = Script::new(script)?;
+        if let Some((most, longest)) = batch {
+            let longest = Duration::try_from_secs_f64(longest).unwrap_or_default();
+            return self.serve_batches(py, &functions, &script.getattr("run_batch")?, Gather::new(most, longest));
+        }
+        let script = functions;
         // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
         while let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) {
             script.run(py, job)?;
@@ -178,6 +186,32 @@ impl Core {
 }
 
 impl Core {
+    fn serve_batches<'py>(
+        &self,
+        py: Python<'py>,
+        script: &Script<'py>,
+        run: &Bound<'py, PyAny>,
+        mut gather: Gather,
+    ) -> PyResult<()> {
+        let mut jobs = Vec::new();
+        loop {
+            let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) else { return Ok(()) };
+            jobs.push(job);
+            py.detach(|| {
+                self.turns.drive(async {
+                    self.server.deliver();
+                    gather.fill(&self.server.queue, &mut jobs).await;
+                });
+            });
+            // Requests that `run(rows)` does not take are for the script to answer one by one.
+            let others = jobs.extract_if(.., |job| !job.is_plain()).collect::<Vec<_>>();
+            script.run_batch(py, run, &mut jobs, &mut gather)?;
+            for job in others {
+                script.run(py, job)?;
+            }
+        }
+    }
+
     /// Drives the I/O until there is a request.
     fn wait(&self) -> Option<Job> {
         self.turns.drive(async {

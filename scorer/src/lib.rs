@@ -1,5 +1,6 @@
 //! The scorer's core: sockets, HTTP, slots, deadlines and health, beside the Python thread that runs user code.
 
+mod batch;
 mod call;
 mod collect;
 mod connection;

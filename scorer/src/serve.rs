@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pyo3::exceptions::PyUnicodeDecodeError;
+use pyo3::exceptions::{PyBaseException, PyUnicodeDecodeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
@@ -40,16 +40,15 @@ impl<'py> Script<'py> {
 
     /// Runs one request to its answer.
     pub(crate) fn run(&self, py: Python<'py>, job: Job) -> PyResult<()> {
-        if job.call.answered() || Instant::now() >= job.call.deadline {
-            // Its connection answers for it.
+        if !job.is_due() {
             return Ok(());
         }
         let current = running::enter(&job.call);
         let ran = match &self.plain {
-            Some(plain) if job.call.kind == Kind::Score && job.call.head.method() == "POST" => {
-                self.run_plain(py, plain, job)
-            }
-            _ => self.run_any(py, job),
+            Some(plain) if job.is_plain() => self.run_plain(py, plain, job),
+            _ => Self::with(py, job, None, |request| {
+                self.answer.call1((request,)).or_else(|error| self.failed.call1((request, error.into_value(py))))
+            }),
         };
         if let Err(error) = ran {
             error.write_unraisable(py, None);
@@ -62,28 +61,27 @@ impl<'py> Script<'py> {
     }
 
     fn run_plain(&self, py: Python<'py>, plain: &Bound<'py, PyAny>, mut job: Job) -> PyResult<()> {
-        let text = match PyString::from_bytes(py, &job.body) {
-            Ok(text) => text,
-            Err(error) => {
-                let (mut reply, body) = Reply::error(job.call.kind, 400, &not_text(py, &error));
-                reply.failed = false;
-                job.answer(&reply, &body);
-                return Ok(());
-            }
-        };
-        job.body = Vec::new();
+        let Some(text) = job.text(py) else { return Ok(()) };
         let started = Instant::now();
         let result = {
             let _armed = running::arm(job.call.deadline);
             plain.call1((text,))
         };
         let run_ms = Some(started.elapsed().as_secs_f64() * 1000.0);
-        let value = match result {
-            Ok(value) => value,
-            Err(error) => {
-                return Self::with(py, job, None, |request| self.failed.call1((request, error.into_value(py))));
-            }
-        };
+        match result {
+            Ok(value) => self.answer_plain(py, job, value, run_ms),
+            Err(error) => self.fail(py, job, error.value(py)),
+        }
+    }
+
+    /// Answers with a result.
+    pub(crate) fn answer_plain(
+        &self,
+        py: Python<'py>,
+        mut job: Job,
+        value: Bound<'py, PyAny>,
+        run_ms: Option<f64>,
+    ) -> PyResult<()> {
         if is_plain(&value)
             && let Ok(text) = self.dumps.call1((&value,))
         {
@@ -94,10 +92,9 @@ impl<'py> Script<'py> {
         Self::with(py, job, run_ms, |request| self.result.call1((request, value)))
     }
 
-    fn run_any(&self, py: Python<'py>, job: Job) -> PyResult<()> {
-        Self::with(py, job, None, |request| {
-            self.answer.call1((request,)).or_else(|error| self.failed.call1((request, error.into_value(py))))
-        })
+    /// Answers for an exception of user code.
+    pub(crate) fn fail(&self, py: Python<'py>, job: Job, error: &Bound<'py, PyBaseException>) -> PyResult<()> {
+        Self::with(py, job, None, |request| self.failed.call1((request, error)))
     }
 
     /// Makes a Python object of a job for a moment, whatever Python keeps of it.
@@ -111,6 +108,31 @@ impl<'py> Script<'py> {
         let worked = work(&request);
         drop(request.borrow_mut().take());
         worked.map(drop)
+    }
+}
+
+impl Job {
+    /// Nobody has answered for user code yet.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.call.answered() && Instant::now() < self.call.deadline
+    }
+
+    /// What a `run` of one text takes.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.call.kind == Kind::Score && self.call.head.method() == "POST"
+    }
+
+    /// Takes the body as text; `None` when it is none, which is answered here.
+    pub(crate) fn text<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        match PyString::from_bytes(py, &std::mem::take(&mut self.body)) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let (mut reply, body) = Reply::error(self.call.kind, 400, &not_text(py, &error));
+                reply.failed = false;
+                self.answer(&reply, &body);
+                None
+            }
+        }
     }
 }
 
