@@ -7,7 +7,7 @@ import os
 import uuid
 import warnings
 
-from azureml_scorer import _core, logs
+from azureml_scorer import _core
 from azureml_scorer.monitoring import rows
 from azureml_scorer.monitoring.identity import Identity, segment
 
@@ -25,7 +25,7 @@ def _flag(name):
 
 
 def _request_id():
-    return logs.request_id or _NO_REQUEST
+    return _core.request_id() or _NO_REQUEST
 
 
 class ModelDataCollector:
