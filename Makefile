@@ -52,6 +52,7 @@ build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and t
 	@echo "==> Building the provider and the router"
 	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
 	@echo "==> Building the scorer's wheel"
+	@rm -f $(target)/wheels/azureml_scorer-*.whl
 	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
 	@mkdir -p $(mirror)
 	@rm -f $(mirror)/*.whl

@@ -29,6 +29,15 @@ impl Kind {
             Self::Infer => "infer",
         }
     }
+
+    /// An error's body, in the form that clients of the route read.
+    pub(crate) fn error(self, message: &str) -> Vec<u8> {
+        let name = match self {
+            Self::Score => "message",
+            Self::Infer => "error",
+        };
+        serde_json::json!({ name: message }).to_string().into_bytes()
+    }
 }
 
 /// What is known of a request and does not change; shared by whoever runs it and whoever waits for it.
@@ -79,10 +88,9 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The original's error body, of a function that failed.
-    pub(crate) fn message(status: u16, message: &str) -> (Self, Vec<u8>) {
-        let body = serde_json::json!({ "message": message }).to_string().into_bytes();
-        (Self { status, headers: None, failed: true, run_ms: None }, body)
+    /// An error, of a function that failed.
+    pub(crate) fn error(kind: Kind, status: u16, message: &str) -> (Self, Vec<u8>) {
+        (Self { status, headers: None, failed: true, run_ms: None }, kind.error(message))
     }
 }
 
@@ -191,7 +199,8 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.end(false);
         if !self.call.answered() {
-            let (reply, body) = Reply::message(500, "The scoring process ended while it ran the request.");
+            let (reply, body) =
+                Reply::error(self.call.kind, 500, "The scoring process ended while it ran the request.");
             self.answer(&reply, &body);
         }
     }

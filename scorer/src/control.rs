@@ -72,6 +72,7 @@ fn end_group() -> ! {
 
 /// Ends the process with `code`, after the log is written, without running anything of Python's or of `atexit`.
 pub(crate) fn exit_now(code: i32) -> ! {
+    crate::collect::close();
     crate::log::flush();
     leave(code)
 }
@@ -110,7 +111,10 @@ pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
             // No event is asked for: only a hang-up or an error is reported, never data.
             let mut watched = [PollFd::new(&parent, PollFlags::empty())];
             match rustix::event::poll(&mut watched, None) {
-                Ok(_) => end_group(),
+                Ok(_) => {
+                    crate::collect::close();
+                    end_group()
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }

@@ -1,6 +1,7 @@
 //! The running core, as Python holds it.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -23,7 +24,9 @@ use crate::process::{self, Limits, Starter};
 use crate::request::Request;
 use crate::serve::Script;
 use crate::server::{Ready, Server, Settings};
+use crate::socket::Socket;
 use crate::turns::Turns;
+use crate::{grpc, v2};
 
 /// The running core.
 #[pyclass(module = "azureml_scorer._core")]
@@ -37,12 +40,12 @@ pub(crate) struct Core {
 
 #[pymethods]
 impl Core {
-    /// Answers on the listening sockets `listen_fds`, which become the core's. Until [`ready`](Self::ready) only health
+    /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until [`ready`](Self::ready) only health
     /// and refusals are answered. Must be called on Python's main thread.
     #[new]
     #[pyo3(signature = (
         *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, max_requests,
-        server_version, grace_ms, memory, strict, cors,
+        server_version, grace_ms, memory, strict, cors, grpc_fd=None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
@@ -59,6 +62,7 @@ impl Core {
         memory: Option<u64>,
         strict: bool,
         cors: Vec<String>,
+        grpc_fd: Option<i32>,
     ) -> PyResult<Self> {
         keep_memory();
         log::start()?;
@@ -89,7 +93,7 @@ impl Core {
         let (started, has_started) = oneshot::channel();
         let watch = Watch { init_timeout, trace_path, script, control: control.clone() };
         turns.spawn(watch.over(has_started));
-        turns.spawn(end_in_order(server.clone()));
+        turns.spawn(end_in_order(server.clone(), grpc_fd.map(adopt)));
         if let Some(memory) = memory {
             turns.spawn(outgrow(server.clone(), Limits { memory: Some(memory), processes: None }));
         }
@@ -97,10 +101,10 @@ impl Core {
     }
 
     /// `init()` has returned: start answering. `swagger` maps versions (`2`, `3`, `3.1`) to documents; with `raw`, every
-    /// method of the scoring route is the script's to answer.
-    #[pyo3(signature = (swagger, *, raw=false))]
-    fn ready(&self, swagger: BTreeMap<String, String>, raw: bool) {
-        self.server.set_ready(Ready { swagger, raw });
+    /// method of the scoring route is the script's to answer. `v2` describes the model for the Open Inference Protocol.
+    #[pyo3(signature = (swagger, *, v2, raw=false))]
+    fn ready(&self, swagger: BTreeMap<String, String>, v2: v2::Documents, raw: bool) {
+        self.server.set_ready(Ready { swagger, raw, v2 });
         if let Some(started) = self.started.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = started.send(());
         }
@@ -187,7 +191,7 @@ impl Core {
                     News::Ready(script) => {
                         ready += 1;
                         if ready == workers {
-                            self.ready(script.swagger, script.raw);
+                            self.ready(script.swagger, script.v2, script.raw);
                         }
                     }
                     News::Failed(event) => {
@@ -265,8 +269,16 @@ impl Watch {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, then for the requests that run.
-async fn end_in_order(server: Arc<Server>) {
+/// Waits for SIGTERM or SIGINT, then for the requests that run. Meanwhile gRPC calls are served, whose answers leave
+/// after the requests that they became have ended.
+async fn end_in_order(server: Arc<Server>, grpc_fd: Option<OwnedFd>) {
+    let grpc = grpc_fd.and_then(|fd| match grpc::serve(fd.into(), door(server.clone()), server.settings.max_body) {
+        Ok(running) => Some(running),
+        Err(error) => {
+            log::line('E', &format!("The gRPC socket cannot be used: {error}"));
+            control::end_now();
+        }
+    });
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -281,7 +293,15 @@ async fn end_in_order(server: Arc<Server>) {
         control::exit_now(0);
     }
     server.drain().await;
+    if let Some(grpc) = grpc {
+        grpc.stop().await;
+    }
     server.queue.close();
+}
+
+/// Lets gRPC calls in as connections of their own.
+fn door(server: Arc<Server>) -> grpc::Door {
+    Box::new(move |stream| drop(tokio::spawn(server.clone().connection(Socket::Unix(stream), None))))
 }
 
 /// Exit code of a process that held more memory than it may.

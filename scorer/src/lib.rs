@@ -2,6 +2,7 @@
 
 mod batch;
 mod call;
+mod collect;
 mod connection;
 mod control;
 mod core;
@@ -9,6 +10,7 @@ mod cors;
 mod decode;
 mod encode;
 mod frame;
+mod grpc;
 mod head;
 mod http_reply;
 mod ids;
@@ -26,6 +28,7 @@ mod server;
 mod slots;
 mod socket;
 mod turns;
+mod v2;
 mod worker;
 
 use pyo3::prelude::*;
@@ -70,12 +73,16 @@ fn die_with_parent(fd: i32) -> PyResult<()> {
 /// Rust core of the scorer.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(overdue, module)?)?;
     module.add_function(wrap_pyfunction!(request_id, module)?)?;
     module.add_function(wrap_pyfunction!(unfinished_print, module)?)?;
     module.add_function(wrap_pyfunction!(forked, module)?)?;
     module.add_function(wrap_pyfunction!(write_log, module)?)?;
     module.add_function(wrap_pyfunction!(die_with_parent, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect_open, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect, module)?)?;
+    module.add_function(wrap_pyfunction!(collect::collect_close, module)?)?;
     module.add_class::<core::Core>()?;
     module.add_class::<worker::Worker>()?;
     module.add_class::<request::Request>()

@@ -28,6 +28,8 @@ pub(crate) struct Started {
     pub(crate) swagger: BTreeMap<String, String>,
     /// Every method of the scoring route is the script's to answer.
     pub(crate) raw: bool,
+    /// The model, as the Open Inference Protocol describes it.
+    pub(crate) v2: crate::v2::Documents,
 }
 
 #[derive(Deserialize)]

@@ -44,6 +44,7 @@ impl Drop for Armed {
         DEADLINE.set(None);
         if FORKED.load(Ordering::Relaxed) {
             // A child that user code has forked and that has come back: the request is its parent's to answer.
+            crate::collect::close();
             crate::control::leave(0);
         }
     }

@@ -44,7 +44,7 @@ impl Server {
         let asked = self.slots().ask(limit, Box::new(wake), Instant::now());
         let ticket = match asked {
             Ok(ticket) => ticket,
-            Err(refusal) => return Ok(self.refusal(refusal)),
+            Err(refusal) => return Ok(self.refusal(Kind::Score, refusal)),
         };
         let _asker = Asker { server: self, ticket };
         let grant = tokio::select! {
@@ -55,7 +55,7 @@ impl Server {
         };
         let Some(grant) = grant else {
             let refusal = if self.slots().draining() { Refusal::Draining } else { Refusal::Busy };
-            return Ok(self.refusal(refusal));
+            return Ok(self.refusal(Kind::Score, refusal));
         };
         Ok(self.busy(Answer::new(200, "text/plain", "")).with(wire::GRANT, grant.to_string()))
     }
@@ -68,7 +68,8 @@ impl Server {
             "OPTIONS" | "HEAD" if raw => None,
             "OPTIONS" => Some(self.routed(&head, Answer::new(200, HTML, ""))),
             _ => {
-                let answer = Answer::message(405, "The method is not allowed for the requested URL.").flag(false);
+                let answer =
+                    Answer::error(Kind::Score, 405, "The method is not allowed for the requested URL.").flag(false);
                 Some(answer.with("allow", "GET, POST, OPTIONS"))
             }
         };
@@ -85,11 +86,11 @@ impl Server {
         connection: &mut Connection,
         mut head: Head,
     ) -> Result<Next, Refused> {
-        if let Some(refusal) = too_long(&head) {
+        if let Some(refusal) = too_long(kind, &head) {
             return self.send(connection, head, refusal).await;
         }
         if matches!(head.framing, Framing::Sized(length) if length > self.settings.max_body) {
-            let answer = self.routed(&head, Answer::message(413, "The request body is too large."));
+            let answer = self.routed(&head, Answer::error(kind, 413, "The request body is too large."));
             return self.send(connection, head, answer).await;
         }
         let taken = if self.ready().is_none() {
@@ -100,7 +101,7 @@ impl Server {
             self.slots().take(Some(limit), number(&head, wire::GRANT)?, Instant::now())
         };
         if let Err(refusal) = taken {
-            let answer = self.refusal(refusal);
+            let answer = self.refusal(kind, refusal);
             return self.send(connection, head, answer).await;
         }
         let slot = Slot(self.clone());
@@ -123,12 +124,12 @@ impl Server {
                 Err(decode::Error::TooLarge) => return Err(TOO_LARGE),
                 Err(decode::Error::Unknown) => {
                     let answer =
-                        Answer::message(415, "The request's content coding is not known; gzip and deflate are.");
+                        Answer::error(kind, 415, "The request's content coding is not known; gzip and deflate are.");
                     let answer = self.routed(&head, answer);
                     return self.send(connection, head, answer).await;
                 }
                 Err(decode::Error::Malformed) => {
-                    let answer = Answer::message(400, "The request body does not have its content coding.");
+                    let answer = Answer::error(kind, 400, "The request body does not have its content coding.");
                     let answer = self.routed(&head, answer);
                     return self.send(connection, head, answer).await;
                 }
@@ -170,7 +171,7 @@ impl Server {
             tokio::spawn(async move { drop(server.overdue(answered).await) });
         }
         let status = if self.settings.strict { 500 } else { 504 };
-        let (reply, body) = Reply::message(status, &format!("Scoring timeout after {} ms", call.timeout_ms));
+        let (reply, body) = Reply::error(call.kind, status, &format!("Scoring timeout after {} ms", call.timeout_ms));
         let mut out = Vec::with_capacity(512);
         self.encode(&mut out, call, &reply, crate::encode::Length::Known(body.len()));
         out.extend_from_slice(&body);
@@ -204,7 +205,8 @@ impl Server {
     pub(crate) fn give_back(&self) {
         self.slots().drain();
         while let Some(mut job) = self.queue.try_pop() {
-            let (mut reply, body) = Reply::message(503, "The replica takes no request now; repeat it elsewhere.");
+            let (mut reply, body) =
+                Reply::error(job.call.kind, 503, "The replica takes no request now; repeat it elsewhere.");
             let headers = [("content-type", crate::server::JSON), (wire::REFUSED, Refusal::Draining.name())];
             reply.headers = Some(headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
             reply.failed = false;

@@ -127,8 +127,8 @@ impl Job {
         match PyString::from_bytes(py, &std::mem::take(&mut self.body)) {
             Ok(text) => Some(text),
             Err(error) => {
-                let (mut reply, body) =
-                    Reply::message(400, &format!("Input cannot be decoded as UTF-8: {}", error.value(py)));
+                let message = format!("Input cannot be decoded as UTF-8: {}", error.value(py));
+                let (mut reply, body) = Reply::error(self.call.kind, 400, &message);
                 reply.failed = false;
                 self.answer(&reply, &body);
                 None

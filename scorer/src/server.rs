@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serving::wire;
 use tokio::sync::Notify;
 
-use crate::call::{Call, Reply};
+use crate::call::{Call, Kind, Reply};
 use crate::connection::Connection;
 use crate::control::Alarm;
 use crate::encode::{self, Length};
@@ -21,6 +21,7 @@ use crate::queue::Queue;
 use crate::slots::{Refusal, Slots};
 use crate::socket::Socket;
 use crate::turns::Turns;
+use crate::v2;
 
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 pub(crate) const JSON: &str = "application/json";
@@ -53,6 +54,8 @@ pub(crate) struct Ready {
     pub(crate) swagger: BTreeMap<String, String>,
     /// Every method of the scoring route is the script's to answer.
     pub(crate) raw: bool,
+    /// The model, as the Open Inference Protocol describes it.
+    pub(crate) v2: v2::Documents,
 }
 
 /// Wakes who asked for a slot: takes a grant and says whether the asker was still there.
@@ -164,7 +167,10 @@ impl Server {
 
     async fn give_up(&self, mut connection: Connection, refused: Refused) {
         if let Refused::Status(status, message) = refused
-            && connection.write(&Answer::message(status, message).flag(false).encoded(false, false)).await.is_ok()
+            && connection
+                .write(&Answer::error(Kind::Score, status, message).flag(false).encoded(false, false))
+                .await
+                .is_ok()
         {
             connection.linger().await;
         }
@@ -176,12 +182,13 @@ impl Server {
             (wire::SLOT_PATH, "GET") => self.slot(connection, &head).await?,
             (wire::HEALTH_PATH, "GET" | "HEAD") => self.routed(&head, self.health()),
             (wire::SWAGGER_PATH, "GET" | "HEAD") => self.routed(&head, self.swagger(&head)),
+            (path, _) if v2::owns(path) => return self.v2(connection, head).await,
             (wire::HEALTH_PATH | wire::SWAGGER_PATH, _) => {
-                Answer::message(405, "The method is not allowed for the requested URL.")
+                Answer::error(Kind::Score, 405, "The method is not allowed for the requested URL.")
                     .flag(false)
                     .with("allow", "GET, HEAD")
             }
-            _ => Answer::message(404, "The requested URL was not found on the server.").flag(false),
+            _ => Answer::error(Kind::Score, 404, "The requested URL was not found on the server.").flag(false),
         };
         self.send(connection, head, answer).await
     }
@@ -204,7 +211,8 @@ impl Server {
 
     /// Adds what every answer of a known route carries.
     pub(crate) fn routed(&self, head: &Head, mut answer: Answer) -> Answer {
-        if let Some(refusal) = too_long(head) {
+        let kind = if v2::owns(head.path()) { Kind::Infer } else { Kind::Score };
+        if let Some(refusal) = too_long(kind, head) {
             return refusal;
         }
         let generated = head.header(ids::REQUEST).is_none().then(|| self.generator.next());
@@ -224,7 +232,7 @@ impl Server {
 
     fn swagger(&self, head: &Head) -> Answer {
         let Some(Ready { swagger, .. }) = self.ready() else {
-            return Answer::message(503, "The score script is still starting.");
+            return Answer::error(Kind::Score, 503, "The score script is still starting.");
         };
         let wanted = head.query().split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or("2");
         let known = match wanted {
@@ -244,12 +252,12 @@ impl Server {
             ),
             None => format!("Swagger version [{wanted}] is not valid. Supported versions: [{available}]."),
         };
-        Answer::message(404, &text)
+        Answer::error(Kind::Score, 404, &text)
     }
 
     /// A retryable refusal of the slot protocol.
-    pub(crate) fn refusal(&self, refusal: Refusal) -> Answer {
-        let answer = Answer::message(503, "The replica takes no request now; repeat it elsewhere.").flag(false);
+    pub(crate) fn refusal(&self, kind: Kind, refusal: Refusal) -> Answer {
+        let answer = Answer::error(kind, 503, "The replica takes no request now; repeat it elsewhere.").flag(false);
         self.busy(answer).with(wire::REFUSED, refusal.name()).with("retry-after", "1")
     }
 
@@ -302,10 +310,10 @@ pub(crate) enum Next {
 }
 
 /// The answer to ids that are too long.
-pub(crate) fn too_long(head: &Head) -> Option<Answer> {
+pub(crate) fn too_long(kind: Kind, head: &Head) -> Option<Answer> {
     let name = ids::too_long(head)?;
     let longest = ids::LONGEST;
-    Some(Answer::message(431, &format!("The header {name} is longer than {longest} characters.")).flag(false))
+    Some(Answer::error(kind, 431, &format!("The header {name} is longer than {longest} characters.")).flag(false))
 }
 
 /// An answer that needs no user code.
@@ -321,9 +329,9 @@ impl Answer {
         Self { status, headers: vec![("content-type", content_type.to_owned())], body: body.into() }
     }
 
-    /// The original's error body.
-    pub(crate) fn message(status: u16, message: &str) -> Self {
-        Self::new(status, JSON, serde_json::json!({ "message": message }).to_string())
+    /// An error in the form of its route.
+    pub(crate) fn error(kind: Kind, status: u16, message: &str) -> Self {
+        Self::new(status, JSON, kind.error(message))
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

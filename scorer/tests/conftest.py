@@ -14,11 +14,11 @@ import pytest
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost")
-        self._path = path
+        self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
+        self.sock.connect(self.path)
 
 
 def eventually(what, condition):
@@ -35,16 +35,21 @@ def eventually(what, condition):
 class Server:
     """A scorer with an inherited listening socket and a control socket."""
 
-    def __init__(self, directory, script, **environment):
+    def __init__(self, directory, script, *, unread=False, **environment):
         self.directory = directory
         (directory / "score.py").write_text(script)
-        self._path = str(directory / "s")
+        self.path = str(directory / "s")
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(self._path)
+        listener.bind(self.path)
         listener.listen(128)
         self.control, theirs = socket.socketpair()
         self.log_path = directory / "log"
-        self.log_file = open(self.log_path, "wb")
+        if unread:
+            # Kept open, and never read.
+            self._unread, write = os.pipe()
+            self.log_file = open(write, "wb")
+        else:
+            self.log_file = open(self.log_path, "wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "azureml_scorer"],
             cwd=directory,
@@ -76,7 +81,7 @@ class Server:
         return json.loads(line)
 
     def connect(self):
-        return _UnixConnection(self._path)
+        return _UnixConnection(self.path)
 
     def request(self, method="POST", path="/score", body=None, headers=None):
         """(status, headers with lower-case names, body text)."""
@@ -102,13 +107,13 @@ class Server:
 def start(tmp_path):
     servers = []
 
-    def start_one(script, *, ready=True, **environment):
+    def start_one(script, *, ready=True, unread=False, **environment):
         directory = tmp_path / str(len(servers))
         directory.mkdir()
-        server = Server(directory, script, **environment)
+        server = Server(directory, script, unread=unread, **environment)
         servers.append(server)
         if ready:
-            assert server.event() == {"event": "ready"}, server.log()
+            assert server.event() == {"event": "ready"}, unread or server.log()
         return server
 
     yield start_one

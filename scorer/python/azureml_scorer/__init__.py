@@ -1,8 +1,6 @@
 """Inference server for Azure Machine Learning v1 score scripts."""
 
-from importlib.metadata import PackageNotFoundError, version
+from azureml_scorer._core import __version__
+from azureml_scorer.batch import batch
 
-try:
-    __version__ = version("azureml-scorer")
-except PackageNotFoundError:  # run from a source tree
-    __version__ = "0"
+__all__ = ["__version__", "batch"]

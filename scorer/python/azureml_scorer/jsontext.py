@@ -7,19 +7,32 @@ import sys
 
 def encoder(nan, strict):
     """The function that makes JSON text of a result: ``nan`` is ``error``, ``null`` or ``bare``."""
-    encode = json.JSONEncoder(allow_nan=nan == "bare", default=None if strict else _convert).encode
+    encode = _encoder(nan == "bare", None if strict else _convert)
 
     def dumps(value):
         if value is None:
             return "{}"
         try:
             return encode(value)
-        except (ValueError, TypeError) as error:
-            if strict and nan == "bare" or "Circular" in str(error):
+        except (ValueError, TypeError):
+            if strict and nan == "bare":
                 raise
             return _repaired(value, encode, nan)
 
     return dumps
+
+
+def _encoder(allow_nan, default):
+    """``json.dumps`` with these settings, without what it does anew for each value; a cycle is a ``RecursionError``."""
+    if json.encoder.c_make_encoder is None:
+        return json.JSONEncoder(allow_nan=allow_nan, default=default, check_circular=False).encode
+    encode = json.encoder.c_make_encoder(None, default or _refuse, json.encoder.encode_basestring_ascii, None, ": ", ", ", False, False, allow_nan)
+    join = "".join
+    return lambda value: join(encode(value, 0))
+
+
+def _refuse(value):
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _convert(value):
@@ -43,7 +56,7 @@ def _convert(value):
             return math.nan
     if dates is not None and isinstance(value, (dates.date, dates.time)):
         return value.isoformat()
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    _refuse(value)
 
 
 def _repaired(value, encode, nan):

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 
-from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger
+from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger, v2
 from azureml_scorer._core import Core
 from azureml_scorer.script import LoadError, Script
 from azureml_scorer.settings import SettingsError
@@ -18,7 +18,7 @@ _log = logging.getLogger("azmlinfsrv")
 def main():
     settings = begin()
     banner.write(settings)
-    listeners = _listeners(settings)
+    listeners, grpc = _listeners(settings), _listener(settings.grpc_port)
     if settings.listen_fd is None and not settings.debug_port:
         from azureml_scorer import master
 
@@ -41,6 +41,7 @@ def main():
         memory=None if pooled else settings.memory,
         strict=settings.strict,
         cors=list(settings.cors),
+        grpc_fd=grpc,
     )
     banner.log_notes(settings)
     code = _serve_pool(core, settings, trace) if pooled else _serve(core, settings, trace)
@@ -68,7 +69,7 @@ def _serve(core, settings, trace):
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
         return 3
-    core.ready(documents, raw=script.raw)
+    core.ready(documents, v2=v2.documents(script), raw=script.raw)
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     serve(core, script)
@@ -89,17 +90,21 @@ def _listeners(settings):
     """Numbers of the listening sockets: the supervisor's, or our own."""
     if settings.listen_fd is not None:
         return [settings.listen_fd]
+    listeners = [_listener(settings.port), _listener(settings.health_port)]
+    return [listener for listener in listeners if listener is not None]
+
+
+def _listener(port):
+    """Number of a listening socket, if there is to be one."""
+    if port is None:
+        return None
     import socket
 
-    descriptors = []
-    for port in (settings.port, settings.health_port):
-        try:
-            if port is not None:
-                descriptors.append(socket.create_server(("0.0.0.0", port), backlog=1024).detach())
-        except OSError as error:
-            _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
-            sys.exit(3)
-    return descriptors
+    try:
+        return socket.create_server(("0.0.0.0", port), backlog=1024).detach()
+    except OSError as error:
+        _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
+        sys.exit(3)
 
 
 def begin(arguments=None):

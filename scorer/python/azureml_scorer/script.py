@@ -35,7 +35,6 @@ class Script:
         self.raw = _raw_requested()
         self.decorated = schema.known_to(loaded.run) is not None
         self.is_async = _is_async(loaded.run)
-        self.batch = getattr(loaded.run, "azureml_batch", None)
         self._context = None
         self._input = self._choose_input(data)
         loading.initialise(loaded, settings)
@@ -44,6 +43,9 @@ class Script:
 
             self._context = wsgi.context
         self.plain = self._choose_plain(data)
+        self.batch = getattr(loaded.run, "azureml_batch", None)
+        if self.batch:
+            self._take_batches(loaded.run, data)
 
     def _choose_input(self, data):
         if self.raw and self.decorated:
@@ -70,10 +72,20 @@ class Script:
         run, name = self.run, data[0].name
         return lambda text: run(**{name: text})
 
-    @property
-    def run_batch(self):
-        """``run`` of a batch: takes a list of texts."""
-        return self.run
+    def _take_batches(self, run, data):
+        """``run_batch`` takes a list of texts; ``run`` one of them, for requests that do not come in batches."""
+        if self.raw or self.decorated or self.is_async or self._wants_headers:
+            message = "the run(rows) of a @batch takes a list of texts and nothing else: no schema, headers, raw request or async"
+            raise LoadError("invalid_script", f"{self._path}: {message}")
+        name = data[0].name
+
+        def run_alone(**arguments):
+            (value,) = run([arguments[name]])
+            if isinstance(value, BaseException):
+                raise value
+            return value
+
+        self.run_batch, self.run, self.plain = run, run_alone, None
 
     def answer(self, request):
         """Answers a request for which the core does not call ``plain`` itself."""

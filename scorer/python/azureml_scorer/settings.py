@@ -92,6 +92,7 @@ TABLE = (
     Setting("AML_APP_INSIGHTS_KEY", "app_insights_key", str, None, "appinsights_instrumentation_key", "accepted; no telemetry is sent"),
     Setting("AZUREML_COMPAT", "compat", _one_of("", "strict"), ""),
     Setting("AZUREML_NAN", "nan", _one_of("error", "null"), None),
+    Setting("AZUREML_GRPC_PORT", "grpc_port", _port),
     Setting("AZUREML_MAX_BODY_BYTES", "max_body", _positive, 100 * 1024 * 1024),
     Setting("AZUREML_MAX_REQUESTS", "max_requests", _positive, 1000),
     Setting("AZUREML_WORKER_MEMORY_BYTES", "memory", _positive),

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from azureml_scorer import _core, deadline, swagger
+from azureml_scorer import _core, deadline, swagger, v2
 from azureml_scorer.main import begin, load, serve as answer
 from azureml_scorer.script import LoadError
 
@@ -37,7 +37,8 @@ def prepare(say):
     except LoadError as error:
         say(json.dumps({"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace}))
         sys.exit(3)
-    return script, json.dumps({"event": "ready", "swagger": documents, "raw": script.raw})
+    started = {"event": "ready", "swagger": documents, "v2": v2.documents(script), "raw": script.raw}
+    return script, json.dumps(started)
 
 
 def serve(worker, script, started):
