@@ -127,7 +127,8 @@ impl Job {
         match PyString::from_bytes(py, &std::mem::take(&mut self.body)) {
             Ok(text) => Some(text),
             Err(error) => {
-                let (mut reply, body) = Reply::message(400, &not_text(py, &error));
+                let (mut reply, body) =
+                    Reply::message(400, &format!("Input cannot be decoded as UTF-8: {}", error.value(py)));
                 reply.failed = false;
                 self.answer(&reply, &body);
                 None
@@ -146,9 +147,4 @@ fn is_plain(value: &Bound<'_, PyAny>) -> bool {
         || value.is_exact_instance_of::<PyTuple>()
         || value.is_exact_instance_of::<PyBool>()
         || value.is_none()
-}
-
-/// The original's words for a body that is not UTF-8.
-fn not_text(py: Python<'_>, error: &PyErr) -> String {
-    format!("Input cannot be decoded as UTF-8: {}", error.value(py))
 }

@@ -75,6 +75,8 @@ def begin(arguments=None):
     """Reads the settings and prepares this process for user code; ends it when a setting cannot be used."""
     try:
         settings = settings_module.read(arguments)
+        # First: a logging.json may name modules of the original.
+        imports.install()
         logs.install(settings)
         if settings.debug_port:
             from azureml_scorer import debugger
@@ -85,7 +87,6 @@ def begin(arguments=None):
         sys.__stderr__.write(f"===============Configuration Error=================\n{error}\n{line}\n")
         sys.exit(error.code)
     aml_response.split_values = settings.strict
-    imports.install()
     # At the end, as in the original: a file of the script must not stand in for a module of Python's.
     sys.path += settings_module.search_paths(settings)
     return settings
