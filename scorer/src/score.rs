@@ -95,7 +95,9 @@ impl Server {
         let taken = if self.ready().is_none() {
             Err(Refusal::Busy)
         } else {
-            self.slots().take(limit(&head)?, number(&head, wire::GRANT)?, Instant::now())
+            // A caller that is no router knows no limit.
+            let limit = limit(&head)?.unwrap_or(self.settings.max_requests);
+            self.slots().take(Some(limit), number(&head, wire::GRANT)?, Instant::now())
         };
         if let Err(refusal) = taken {
             let answer = self.refusal(refusal);
@@ -199,7 +201,7 @@ impl Server {
     }
 
     /// Refuses what waits, so that it can be repeated elsewhere: this process ends.
-    fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         self.slots().drain();
         while let Some(mut job) = self.queue.try_pop() {
             let (mut reply, body) = Reply::message(503, "The replica takes no request now; repeat it elsewhere.");

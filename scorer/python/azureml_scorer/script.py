@@ -35,6 +35,7 @@ class Script:
         self.raw = _raw_requested()
         self.decorated = schema.known_to(loaded.run) is not None
         self.is_async = _is_async(loaded.run)
+        self.batch = getattr(loaded.run, "azureml_batch", None)
         self._context = None
         self._input = self._choose_input(data)
         loading.initialise(loaded, settings)
@@ -68,6 +69,11 @@ class Script:
             return self.run
         run, name = self.run, data[0].name
         return lambda text: run(**{name: text})
+
+    @property
+    def run_batch(self):
+        """``run`` of a batch: takes a list of texts."""
+        return self.run
 
     def answer(self, request):
         """Answers a request for which the core does not call ``plain`` itself."""
