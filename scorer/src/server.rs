@@ -398,7 +398,7 @@ fn access_log(head: &Head, id: &str, status: u16, took: Duration, length: Option
             format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms {length}"),
         ),
         None => {
-            crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms N/A"))
+            crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms N/A"));
         }
     }
 }

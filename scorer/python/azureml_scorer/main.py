@@ -97,9 +97,27 @@ def _listeners(settings):
             if port is not None:
                 descriptors.append(socket.create_server(("0.0.0.0", port), backlog=1024).detach())
         except OSError as error:
-            _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
-            sys.exit(3)
+            _give_up(f"cannot listen on 0.0.0.0:{port}: {error}", 3)
     return descriptors
+
+
+def _give_up(why, code):
+    """Ends a start that cannot succeed, and tells whoever started this process."""
+    line = "==================================================="
+    sys.__stderr__.write(f"===============Configuration Error=================\n{why}\n{line}\n")
+    import json
+
+    event = json.dumps({"event": "failed", "reason": "start_failed", "message": str(why), "traceback": None}) + "\n"
+    try:
+        if os.environ.get("AZUREML_CONTROL_FD"):
+            os.write(int(os.environ["AZUREML_CONTROL_FD"]), event.encode())
+        if os.environ.get("AZUREML_TERMINATION_LOG"):
+            with open(os.environ["AZUREML_TERMINATION_LOG"], "w") as file:
+                file.write(event[:4096])
+    except (OSError, ValueError):
+        # Standard error has it.
+        pass
+    sys.exit(code)
 
 
 def begin(arguments=None):
@@ -114,9 +132,7 @@ def begin(arguments=None):
 
             debugger.connect(settings.debug_port)
     except SettingsError as error:
-        line = "==================================================="
-        sys.__stderr__.write(f"===============Configuration Error=================\n{error}\n{line}\n")
-        sys.exit(error.code)
+        _give_up(error, error.code)
     aml_response.split_values = settings.strict
     # At the end, as in the original: a file of the script must not stand in for a module of Python's.
     sys.path += settings_module.search_paths(settings)
