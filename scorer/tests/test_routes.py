@@ -112,3 +112,10 @@ def test_the_line_of_a_stream_has_no_length(start):
     server.process.terminate()
     server.process.wait(60)
     assert "ms N/A\n" in server.log()
+
+
+def test_a_time_out_is_a_500_when_strict_and_says_after_how_long(start):
+    server = start("import time\n\ndef init():\n    pass\n\ndef run(data):\n    while True:\n        time.sleep(0.005)\n", SCORING_TIMEOUT_MS="200", AZUREML_COMPAT="strict")
+    status, headers, text = server.request(body="x", headers={"x-request-id": "A"})
+    assert (status, json.loads(text)) == (500, {"message": "Scoring timeout after 200 ms"})
+    assert (headers["x-ms-run-function-failed"], headers["x-request-id"]) == ("True", "A")

@@ -97,7 +97,8 @@ def _listeners(settings):
             if port is not None:
                 descriptors.append(socket.create_server(("0.0.0.0", port), backlog=1024).detach())
         except OSError as error:
-            _give_up(f"cannot listen on 0.0.0.0:{port}: {error}", 3)
+            _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
+            sys.exit(3)
     return descriptors
 
 
