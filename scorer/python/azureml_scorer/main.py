@@ -128,7 +128,8 @@ def begin(arguments=None):
         # First: a logging.json may name modules of the original.
         imports.install()
         logs.install(settings)
-        if settings.debug_port:
+        # Of several processes, those that run user code.
+        if settings.debug_port and (settings.worker_count == 1 or arguments is not None):
             from azureml_scorer import debugger
 
             debugger.connect(settings.debug_port)
