@@ -86,9 +86,11 @@ impl<'py> Script<'py> {
                 return batch.into_iter().try_for_each(|(job, text)| self.run_row(py, run, job, &text));
             }
             Err(error) => {
+                // With its traceback, which `value` lacks before Python 3.12.
+                let error = error.into_value(py).into_bound(py);
                 for (job, _) in batch {
                     let _current = running::enter(&job.call);
-                    self.fail(py, job, error.value(py))?;
+                    self.fail(py, job, &error)?;
                 }
                 return Ok(());
             }
@@ -116,7 +118,7 @@ impl<'py> Script<'py> {
                 let Some(value) = results.pop() else { return Ok(()) };
                 self.give(py, job, value, run_ms)
             }
-            Err(error) => self.fail(py, job, error.value(py)),
+            Err(error) => self.fail(py, job, error.into_value(py).bind(py)),
         }
     }
 

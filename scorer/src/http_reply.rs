@@ -65,7 +65,7 @@ impl HttpReply {
             }
             write(&self.socket, out, body)
         });
-        self.server.log(call, reply.status, body.len());
+        self.server.log(call, reply.status, Some(body.len()));
         self.finish(rest.map_or(Sent::Broken, Sent::Whole));
     }
 
@@ -73,7 +73,7 @@ impl HttpReply {
         self.length = if call.head.chunks { Length::Chunked } else { Length::Open };
         let mut out = Vec::with_capacity(512);
         self.server.encode(&mut out, call, reply, self.length);
-        self.server.log(call, reply.status, 0);
+        self.server.log(call, reply.status, None);
         self.put(&out, &[]);
     }
 

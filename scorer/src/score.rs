@@ -12,7 +12,7 @@ use crate::decode;
 use crate::head::{Framing, Head, Refused, TOO_LARGE};
 use crate::http_reply::{HttpReply, Sent};
 use crate::ids;
-use crate::server::{Answer, HTML, Next, Server, Slot, too_long};
+use crate::server::{Answer, HTML, Next, Server, Slot};
 use crate::slots::{RESERVATION, Refusal};
 
 /// Longest time-out in milliseconds, a week: longer ones are cut, so that no clock overflows.
@@ -86,7 +86,7 @@ impl Server {
         connection: &mut Connection,
         mut head: Head,
     ) -> Result<Next, Refused> {
-        if let Some(refusal) = too_long(kind, &head) {
+        if let Some(refusal) = self.too_long(kind, &head) {
             return self.send(connection, head, refusal).await;
         }
         if matches!(head.framing, Framing::Sized(length) if length > self.settings.max_body) {
@@ -175,7 +175,7 @@ impl Server {
         let mut out = Vec::with_capacity(512);
         self.encode(&mut out, call, &reply, crate::encode::Length::Known(body.len()));
         out.extend_from_slice(&body);
-        self.log(call, status, body.len());
+        self.log(call, status, Some(body.len()));
         Some(Sent::Whole(out))
     }
 

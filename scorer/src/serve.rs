@@ -70,7 +70,8 @@ impl<'py> Script<'py> {
         let run_ms = Some(started.elapsed().as_secs_f64() * 1000.0);
         match result {
             Ok(value) => self.answer_plain(py, job, value, run_ms),
-            Err(error) => self.fail(py, job, error.value(py)),
+            // With its traceback, which `value` lacks before Python 3.12.
+            Err(error) => self.fail(py, job, error.into_value(py).bind(py)),
         }
     }
 

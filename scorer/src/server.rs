@@ -188,7 +188,7 @@ impl Server {
                     .flag(false)
                     .with("allow", "GET, HEAD")
             }
-            _ => Answer::error(Kind::Score, 404, "The requested URL was not found on the server.").flag(false),
+            _ => Answer::error(Kind::Score, 404, NOT_FOUND).flag(false),
         };
         self.send(connection, head, answer).await
     }
@@ -199,7 +199,7 @@ impl Server {
         let keep_alive = head.keep_alive && head.discardable();
         if head.path() != wire::HEALTH_PATH && head.path() != wire::SLOT_PATH {
             let id = answer.headers.iter().find(|(name, _)| *name == "x-request-id").map_or("-", |(_, id)| id);
-            access_log(&head, id, answer.status, Duration::ZERO, answer.body.len());
+            access_log(&head, id, answer.status, Duration::ZERO, Some(answer.body.len()));
         }
         connection.write(&answer.encoded(head.method() == "HEAD", keep_alive)).await?;
         Ok(match (keep_alive, head.framing) {
@@ -212,7 +212,7 @@ impl Server {
     /// Adds what every answer of a known route carries.
     pub(crate) fn routed(&self, head: &Head, mut answer: Answer) -> Answer {
         let kind = if v2::owns(head.path()) { Kind::Infer } else { Kind::Score };
-        if let Some(refusal) = too_long(kind, head) {
+        if let Some(refusal) = self.too_long(kind, head) {
             return refusal;
         }
         let generated = head.header(ids::REQUEST).is_none().then(|| self.generator.next());
@@ -224,6 +224,23 @@ impl Server {
             Some(version) => answer.with("x-ms-server-version", version),
             None => answer,
         }
+    }
+
+    /// The answer to ids that are too long; of the others, the request's own id is echoed.
+    pub(crate) fn too_long(&self, kind: Kind, head: &Head) -> Option<Answer> {
+        let name = ids::too_long(head)?;
+        let longest = ids::LONGEST;
+        let mut answer = if name == ids::REQUEST {
+            Answer::error(kind, 431, &format!("{name} must not exceed {longest} characters"))
+        } else {
+            let id = head.header(ids::REQUEST).map_or_else(|| self.generator.next(), str::to_owned);
+            let message = format!("x-ms-request-id and x-ms-client-request-id must not exceed {longest} characters");
+            Answer::error(kind, 431, &message).with(ids::REQUEST, id)
+        };
+        if let Some(version) = &self.settings.server_version {
+            answer = answer.with("x-ms-server-version", version);
+        }
+        Some(answer.flag(false))
     }
 
     fn health(&self) -> Answer {
@@ -290,14 +307,17 @@ impl Server {
         encode::end(out, reply.status, length, call.head.keep_alive && length != Length::Open);
     }
 
-    /// One line of the access log.
+    /// One line of the access log; a stream has no length.
     #[allow(clippy::unused_self, reason = "the server is where answers are logged")]
-    pub(crate) fn log(&self, call: &Call, status: u16, length: usize) {
+    pub(crate) fn log(&self, call: &Call, status: u16, length: Option<usize>) {
         access_log(&call.head, &call.request_id, status, call.arrived.elapsed(), length);
     }
 }
 
 const FAILED: &str = "x-ms-run-function-failed";
+/// The original's words.
+const NOT_FOUND: &str = "The requested URL was not found on the server. If you entered the URL manually please check \
+                         your spelling and try again.";
 
 /// What follows on a connection after an answer.
 pub(crate) enum Next {
@@ -307,13 +327,6 @@ pub(crate) enum Next {
     Unread(Head),
     /// Nothing.
     Close,
-}
-
-/// The answer to ids that are too long.
-pub(crate) fn too_long(kind: Kind, head: &Head) -> Option<Answer> {
-    let name = ids::too_long(head)?;
-    let longest = ids::LONGEST;
-    Some(Answer::error(kind, 431, &format!("The header {name} is longer than {longest} characters.")).flag(false))
 }
 
 /// An answer that needs no user code.
@@ -384,15 +397,16 @@ impl Drop for Slot {
 }
 
 /// One line per request, in the original's form (R§15.10), with the request's id in front.
-fn access_log(head: &Head, id: &str, status: u16, took: Duration, length: usize) {
+fn access_log(head: &Head, id: &str, status: u16, took: Duration, length: Option<usize>) {
     let (question, query) = if head.query().is_empty() { ("", "") } else { ("?", head.query()) };
-    crate::log::later(
-        'I',
-        format_args!(
-            "[{id}] {} {}{question}{query} {status} {:.3}ms {length}",
-            head.method(),
-            head.path(),
-            took.as_secs_f64() * 1000.0,
+    let (method, path, took) = (head.method(), head.path(), took.as_secs_f64() * 1000.0);
+    match length {
+        Some(length) => crate::log::later(
+            'I',
+            format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms {length}"),
         ),
-    );
+        None => {
+            crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms N/A"));
+        }
+    }
 }

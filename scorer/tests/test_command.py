@@ -238,3 +238,11 @@ def test_a_debugger_that_cannot_be_reached_ends_the_start(command):
     server = command(script=ECHO, AZUREML_DEBUG_PORT=str(free_port()))
     assert server.ended() == 3
     assert "DEBUGGING mode" in server.output() and "AZUREML_DEBUG_PORT" in server.output()
+
+
+def test_whoever_starts_the_server_is_told_of_a_wrong_setting(start, tmp_path):
+    server = start(ECHO, ready=False, SCORING_TIMEOUT_MS="soon", AZUREML_TERMINATION_LOG=str(tmp_path / "termination"))
+    event = server.event()
+    assert (event["event"], event["reason"]) == ("failed", "start_failed") and "SCORING_TIMEOUT_MS" in event["message"]
+    assert server.process.wait(60) == 3
+    assert json.loads((tmp_path / "termination").read_text()) == event

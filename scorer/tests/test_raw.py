@@ -71,9 +71,9 @@ def test_json_that_cannot_be_read_fails_unless_silent(start):
 
 
 def test_fields_of_a_form_are_parsed(start):
-    server = raw(start, "return [request.form.to_dict(flat=False), request.form['a'], request.form.get('n', 0, int), request.values.getlist('a'), request.data.decode(), request.get_data(as_text=True)]")
+    server = raw(start, "return [request.form.to_dict(flat=False), request.form['a'], request.form.get('n', 0, int), request.values.getlist('a'), request.data.decode(), request.get_data(as_text=True), request.data.decode()]")
     answer = json.loads(server.request(body="a=1&a=%C3%A9&n=7", headers=URLENCODED, path="/score?a=0")[2])
-    assert answer == [{"a": ["1", "é"], "n": ["7"]}, "1", 7, ["0", "1", "é"], "", "a=1&a=%C3%A9&n=7"]
+    assert answer == [{"a": ["1", "é"], "n": ["7"]}, "1", 7, ["0", "1", "é"], "", "a=1&a=%C3%A9&n=7", "a=1&a=%C3%A9&n=7"]
 
 
 def test_files_of_a_form_are_parsed(start, tmp_path):

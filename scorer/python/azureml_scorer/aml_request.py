@@ -5,6 +5,7 @@ import json
 
 from azureml_scorer import forms
 from azureml_scorer.headers import Headers, MultiDict
+from azureml_scorer.inputs import titled
 
 # As in the original, one use anywhere in the process makes every request raw.
 _rawHttpRequested = False
@@ -55,7 +56,7 @@ class AMLRequest:
 
     @property
     def path(self):
-        return self._once("path", lambda: forms.urllib.parse.unquote(self._request.path, errors="replace"))
+        return self._once("path", lambda: forms.urllib.parse.unquote(self._request.path, errors=forms.KEEP))
 
     @property
     def query_string(self):
@@ -93,7 +94,7 @@ class AMLRequest:
 
     @property
     def remote_addr(self):
-        return self._request.peer.rpartition(":")[0].strip("[]") or None
+        return self._request.peer or None
 
     @property
     def access_route(self):
@@ -171,7 +172,9 @@ class AMLRequest:
         return self.get_data(parse_form_data=True)
 
     def get_data(self, cache=True, as_text=False, parse_form_data=False):
-        if parse_form_data and self.mimetype in (forms.URLENCODED, forms.MULTIPART):
+        # As in Flask, a form's body is there once it was read before the form.
+        kept = self._parsed.setdefault("kept", cache) if not parse_form_data else self._parsed.get("kept")
+        if parse_form_data and not kept and self.mimetype in (forms.URLENCODED, forms.MULTIPART):
             body = b""
         else:
             body = self._request.body
@@ -225,12 +228,3 @@ class AMLRequest:
 
     def __repr__(self):
         return f"<AMLRequest {self.url!r} [{self.method}]>"
-
-
-def titled(request):
-    """Header fields with names in title case, as WSGI servers give them; the values of repeated names joined."""
-    found = {}
-    for name, value in request.headers():
-        name = name.title()
-        found[name] = f"{found[name]},{value}" if name in found else value
-    return found

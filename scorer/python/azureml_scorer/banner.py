@@ -15,21 +15,23 @@ def write(settings):
     lines += _insights(settings)
     lines += ["", f"Azure ML Inferencing HTTP server v{__version__}", "", "", "Server Settings", "---------------"]
     lines += [f"{name}: {value}" for name, value in _rows(settings)]
-    lines += ["", "", "Server Routes", "---------------"]
-    health = settings.health_port or settings.port
-    lines += [f"Liveness Probe: GET   127.0.0.1:{health}/", f"Score:          POST  127.0.0.1:{settings.port}/score", ""]
-    _core.write_log("\n".join(lines) + "\n")
+    if settings.listen_fd is None:
+        health = settings.health_port or settings.port
+        lines += ["", "", "Server Routes", "---------------"]
+        lines += [f"Liveness Probe: GET   127.0.0.1:{health}/", f"Score:          POST  127.0.0.1:{settings.port}/score"]
+    _core.write_log("\n".join(lines) + "\n\n")
 
 
 def _rows(settings):
+    port = settings.port if settings.listen_fd is None else "a socket of the starting process"
     return (
         ("Entry Script Name", settings.entry_script or "main.py"),
         ("Model Directory", settings.model_dir),
         ("Config File", settings.config_file),
         ("Worker Count", settings.worker_count),
         ("Worker Timeout (seconds)", settings.worker_timeout),
-        ("Server Port", settings.port),
-        ("Health Port", settings.health_port or settings.port),
+        ("Server Port", port),
+        ("Health Port", settings.health_port or port),
         ("Application Insights Enabled", "true" if settings.app_insights else "false"),
         ("Application Insights Key", "AppInsights key provided" if settings.app_insights_key is not None else None),
         ("Inferencing HTTP server version", f"azmlinfsrv/{__version__}" if settings.version_header else None),

@@ -1,5 +1,6 @@
 """Parsers of URL-encoded and multipart forms, bounded and strict."""
 
+import codecs
 import io
 import urllib.parse
 
@@ -40,9 +41,14 @@ def header_parameters(value):
     return main.strip().lower(), parameters
 
 
-def query_pairs(text):
+# Bytes that are not UTF-8 stay percent-encoded, as in the original.
+KEEP = "azureml_scorer.keep"
+codecs.register_error(KEEP, lambda error: ("".join(f"%{byte:02X}" for byte in error.object[error.start : error.end]), error.end))
+
+
+def query_pairs(text, most=_MOST_PARTS):
     """Name and value pairs of a query or a URL-encoded form."""
-    return urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARTS, errors="replace") if text else []
+    return urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=most, errors=KEEP) if text else []
 
 
 class FileStorage:
@@ -93,7 +99,7 @@ def parse(content_type, body):
     kind, parameters = header_parameters(content_type)
     if kind == URLENCODED:
         try:
-            return MultiDict(query_pairs(body.decode(errors="replace"))), MultiDict()
+            return MultiDict(query_pairs(body.decode(errors=KEEP))), MultiDict()
         except ValueError:
             raise FormError(f"the form has more than {_MOST_PARTS} fields") from None
     if kind != MULTIPART:

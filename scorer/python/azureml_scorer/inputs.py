@@ -1,9 +1,6 @@
 """What ``run`` gets of a request: the body's text, fields by a schema, or the request itself."""
 
 import json
-import urllib.parse
-
-from azureml_scorer.aml_request import titled
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -22,9 +19,11 @@ def _mimetype(request):
 
 def _query(request):
     """The query's values by name: values that are JSON are taken as such, repeated names become lists."""
+    from azureml_scorer import forms
+
     values = {}
     try:
-        pairs = urllib.parse.parse_qsl(request.query, keep_blank_values=True, max_num_fields=10_000, errors="replace")
+        pairs = forms.query_pairs(request.query, 10_000)
     except ValueError:
         raise BadInput(400, "The query has more than 10000 parameters.") from None
     for name, text in pairs:
@@ -102,6 +101,10 @@ class Raw:
         return {self._name: self._make(request)}
 
 
-def request_headers(request):
-    """What a parameter of this name gets."""
-    return titled(request)
+def titled(request):
+    """Header fields with names in title case, as WSGI servers give them; the values of repeated names joined."""
+    found = {}
+    for name, value in request.headers():
+        name = name.title()
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found

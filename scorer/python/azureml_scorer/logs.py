@@ -191,7 +191,7 @@ def _load(settings):
             wanted = json.load(file)
         logging.config.dictConfig(wanted)
     except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
-        raise SettingsError(f"Invalid config file! {path}: {error}") from None
+        raise SettingsError(f"Invalid config file! {path}: {error.__cause__ or error}") from None
     # The file need not name our loggers: those that it leaves alone keep their form.
     logging.getLogger().disabled = False
     for name in list(logging.root.manager.loggerDict):

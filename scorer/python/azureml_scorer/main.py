@@ -107,21 +107,40 @@ def _listener(port):
         sys.exit(3)
 
 
+def _give_up(why, code):
+    """Ends a start that cannot succeed, and tells whoever started this process."""
+    line = "==================================================="
+    sys.__stderr__.write(f"===============Configuration Error=================\n{why}\n{line}\n")
+    import json
+
+    event = json.dumps({"event": "failed", "reason": "start_failed", "message": str(why), "traceback": None}) + "\n"
+    try:
+        if os.environ.get("AZUREML_CONTROL_FD"):
+            os.write(int(os.environ["AZUREML_CONTROL_FD"]), event.encode())
+        if os.environ.get("AZUREML_TERMINATION_LOG"):
+            with open(os.environ["AZUREML_TERMINATION_LOG"], "w") as file:
+                file.write(event[:4096])
+    except (OSError, ValueError):
+        # Standard error has it.
+        pass
+    sys.exit(code)
+
+
 def begin(arguments=None):
     """Reads the settings and prepares this process for user code; ends it when a setting cannot be used."""
     try:
         settings = settings_module.read(arguments)
+        # First: a logging.json may name modules of the original.
+        imports.install()
         logs.install(settings)
-        if settings.debug_port:
+        # Of several processes, those that run user code.
+        if settings.debug_port and (settings.worker_count == 1 or arguments is not None):
             from azureml_scorer import debugger
 
             debugger.connect(settings.debug_port)
     except SettingsError as error:
-        line = "==================================================="
-        sys.__stderr__.write(f"===============Configuration Error=================\n{error}\n{line}\n")
-        sys.exit(error.code)
+        _give_up(error, error.code)
     aml_response.split_values = settings.strict
-    imports.install()
     # At the end, as in the original: a file of the script must not stand in for a module of Python's.
     sys.path += settings_module.search_paths(settings)
     return settings

@@ -27,10 +27,10 @@ class BrokenStream(Exception):
     """The script failed while it made the pieces of its result; its error is the cause."""
 
 
-def _is_response(value):
-    """Whether a result is a response of Flask, Werkzeug or the original server."""
-    werkzeug = sys.modules.get("werkzeug.wrappers.response") or sys.modules.get("werkzeug.wrappers")
-    return werkzeug is not None and isinstance(value, werkzeug.Response)
+def _is_response(value, strict):
+    """Whether a result is a response of Flask, Werkzeug or the original server; that one knew Flask's only."""
+    module = sys.modules.get("flask" if strict else "werkzeug.wrappers")
+    return module is not None and isinstance(value, module.Response)
 
 
 def answer(request, value, dumps, strict):
@@ -40,7 +40,7 @@ def answer(request, value, dumps, strict):
         return request.reply(200, None, dumps(value), False)
     if isinstance(value, AMLResponse):
         return _aml_response(request, value, dumps)
-    if _is_response(value):
+    if _is_response(value, strict):
         return _flask_response(request, value)
     if hasattr(kind, "__await__"):
         if isinstance(value, types.CoroutineType):

@@ -138,7 +138,7 @@ class Script:
 
     def _with_headers(self, request, arguments):
         if self._wants_headers:
-            arguments["request_headers"] = inputs.request_headers(request)
+            arguments["request_headers"] = inputs.titled(request)
         return arguments
 
     def _refuse(self, request, status, message, failed=False):

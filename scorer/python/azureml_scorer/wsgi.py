@@ -4,7 +4,8 @@ import io
 import sys
 import urllib.parse
 
-from azureml_scorer.aml_request import AMLRequest, titled
+from azureml_scorer.aml_request import AMLRequest
+from azureml_scorer.inputs import titled
 
 
 def environ(request):
@@ -12,7 +13,6 @@ def environ(request):
     body = request.body
     headers = titled(request)
     host, _, port = headers.get("Host", "localhost").partition(":")
-    peer, _, peer_port = request.peer.rpartition(":")
     target = f"{request.path}?{request.query}" if request.query else request.path
     found = {
         "REQUEST_METHOD": request.method,
@@ -34,16 +34,16 @@ def environ(request):
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    if peer:
-        found.update(REMOTE_ADDR=peer.strip("[]"), REMOTE_PORT=peer_port)
+    if request.peer:
+        found["REMOTE_ADDR"] = request.peer
     for name, value in headers.items():
         found["HTTP_" + name.upper().replace("-", "_")] = value
     if "HTTP_CONTENT_TYPE" in found:
         found["CONTENT_TYPE"] = found.pop("HTTP_CONTENT_TYPE")
-    found.pop("HTTP_CONTENT_LENGTH", None)
     found.pop("HTTP_TRANSFER_ENCODING", None)
-    # Of the body as the script reads it: it may have been compressed or chunked.
-    found["CONTENT_LENGTH"] = str(len(body))
+    if found.pop("HTTP_CONTENT_LENGTH", None) is not None or body:
+        # Of the body as the script reads it: it may have been compressed or chunked.
+        found["CONTENT_LENGTH"] = str(len(body))
     return found
 
 
