@@ -258,6 +258,13 @@ def test_a_request_that_does_not_fit_is_an_error_of_the_script_in_strict_mode(st
     assert status == 500 and headers["x-ms-run-function-failed"] == "True"
 
 
+def test_workers_of_a_pool_have_the_schema_too(start):
+    server = start(SCORED, WORKER_COUNT="2")
+    assert server.request(body='{"people": [{"age": 3}]}', headers=JSON)[::2] == (200, "[6.0]")
+    assert server.request(body='{"people": [{"age": ""}]}', headers=JSON)[0] == 400
+    assert '"people"' in server.request("GET", "/swagger.json")[2]
+
+
 def test_the_schema_is_in_the_swagger_document(start):
     document = json.loads(start(SCORED).request("GET", "/swagger.json?version=3.1")[2])
     schemas = document["components"]["schemas"]

@@ -217,6 +217,23 @@ for orient in ("split", "records", "index", "columns", "values", "table"):
     CASES[f"pandas dates {orient}"] = (lambda orient=orient: Pandas(DATED, orient=orient), [dated, good])
 
 
+# Sent to every type.
+COMMON = [
+    *(None, True, 0, -1, 2.5, 1e300, "", "text", "2024-01-31", "5 days", "eHl6"),
+    *([], [None], [[]], [1], [1, "a"], ["a", "b"], [2.5, None], ["2024-01-31"], [True, False], [[1, 2], [3, 4]]),
+    *([[1.5, "a"]], [[1], 2], [[[1, 2], [3, 4]]], [[None, None]], [["", ""]], [1e300], [10**30]),
+    *(
+        {},
+        {"a": 1},
+        {"a": [1, 2]},
+        {"a": {"b": 1}},
+        {"a": None},
+        {"data": [[1, 2]], "columns": ["a", "b"], "index": [0]},
+    ),
+    *([{}], [{"a": 1}], [{"a": 1}, {"b": 2}], [{"a": [1]}], [{"0": 1, "1": 2}], [{"age": 1, "name": "x"}], [[], {}]),
+]
+
+
 def shown(value):
     """A converted value as JSON that also tells its types."""
     if isinstance(value, np.ndarray):
@@ -257,7 +274,7 @@ def outcome(name, make, inputs):
     for names in (util.__dict__.get("__functions_schema__"), util.__dict__.get("__versions__")):
         if names is not None:
             names.clear()
-    for given in inputs:
+    for given in [*inputs, *COMMON]:
         text = json.dumps(given)
         answers = []
         for call in (lambda: run(data=json.loads(text)), lambda: run(json.loads(text))):
