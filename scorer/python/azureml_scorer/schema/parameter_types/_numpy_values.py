@@ -72,8 +72,8 @@ def _span(text):
     """A time span, written as ``5 days``."""
     if not isinstance(text, str):
         raise expected(str, text)
-    value, _, unit = text.strip().partition(" ")
-    code = _UNITS.get(unit.strip().lower())
+    value, unit = text.split(None, 1) if len(text.split(None, 1)) == 2 else ("", "")
+    code = _UNITS.get(unit.lower())
     if code is None:
         raise ValueError(
             f"{reprlib.repr(text)} is not a time span; write it as '5 days', with one of {', '.join(_UNITS)}"
