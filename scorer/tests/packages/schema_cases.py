@@ -39,6 +39,19 @@ class Money(AbstractParameterType):
         return {"type": "object", "format": "money", "example": {"amount": str(self.sample_input)}}
 
 
+class Anything(AbstractParameterType):
+    """What scripts declare for models without a signature: no sample, no conversion."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def deserialize_input(self, input_data):
+        return input_data
+
+    def input_to_swagger(self):
+        return {"type": "object", "example": {}}
+
+
 UTC = datetime.timezone.utc
 RECORD = np.dtype([("age", "i4"), ("name", "U20"), ("when", "M8[s]"), ("pair", "f8", (2,)), ("in", [("x", "f4")])])
 FRAME = pd.DataFrame({"age": [31, 40], "weight": [70.5, 80.25], "name": ["Ann", "Bob"], "ok": [True, False]})
@@ -109,6 +122,8 @@ CASES = {
         lambda: Standard({"price": Money(decimal.Decimal(3))}),
         [{"price": {"amount": "1"}}, {"price": 1}],
     ),
+    "own type without a sample": (Anything, []),
+    "own type without a sample inside": (lambda: Standard({"a": Anything(), "b": [Anything()]}), []),
     "no type": (lambda: 5, []),
     "numpy of a list": (lambda: Numpy([1]), []),
     "numpy structured": (
