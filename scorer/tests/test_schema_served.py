@@ -75,3 +75,9 @@ def test_a_file_of_the_user_that_is_not_json_fails_the_start(start):
     failure = server.event()
     assert failure["event"] == "failed" and "swagger.json: the Swagger document is not JSON" in failure["message"]
     assert server.process.wait(60) == 3
+
+
+def test_an_async_run_gets_its_parameters_converted(start):
+    server = start(SCORED.replace("def run", "async def run"))
+    assert server.request(body='{"people": [{"age": 3}]}', headers=JSON)[::2] == (200, "[6.0]")
+    assert "people[0].age" in server.request(body='{"people": [{"age": ""}]}', headers=JSON)[2]
