@@ -39,6 +39,19 @@ class Money(AbstractParameterType):
         return {"type": "object", "format": "money", "example": {"amount": str(self.sample_input)}}
 
 
+class Anything(AbstractParameterType):
+    """What scripts declare for models without a signature: no sample, no conversion."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def deserialize_input(self, input_data):
+        return input_data
+
+    def input_to_swagger(self):
+        return {"type": "object", "example": {}}
+
+
 UTC = datetime.timezone.utc
 RECORD = np.dtype([("age", "i4"), ("name", "U20"), ("when", "M8[s]"), ("pair", "f8", (2,)), ("in", [("x", "f4")])])
 FRAME = pd.DataFrame({"age": [31, 40], "weight": [70.5, 80.25], "name": ["Ann", "Bob"], "ok": [True, False]})
@@ -109,6 +122,8 @@ CASES = {
         lambda: Standard({"price": Money(decimal.Decimal(3))}),
         [{"price": {"amount": "1"}}, {"price": 1}],
     ),
+    "own type without a sample": (Anything, []),
+    "own type without a sample inside": (lambda: Standard({"a": Anything(), "b": [Anything()]}), []),
     "no type": (lambda: 5, []),
     "numpy of a list": (lambda: Numpy([1]), []),
     "numpy structured": (
@@ -217,6 +232,23 @@ for orient in ("split", "records", "index", "columns", "values", "table"):
     CASES[f"pandas dates {orient}"] = (lambda orient=orient: Pandas(DATED, orient=orient), [dated, good])
 
 
+# Sent to every type.
+COMMON = [
+    *(None, True, 0, -1, 2.5, 1e300, "", "text", "2024-01-31", "5 days", "eHl6"),
+    *([], [None], [[]], [1], [1, "a"], ["a", "b"], [2.5, None], ["2024-01-31"], [True, False], [[1, 2], [3, 4]]),
+    *([[1.5, "a"]], [[1], 2], [[[1, 2], [3, 4]]], [[None, None]], [["", ""]], [1e300], [10**30]),
+    *(
+        {},
+        {"a": 1},
+        {"a": [1, 2]},
+        {"a": {"b": 1}},
+        {"a": None},
+        {"data": [[1, 2]], "columns": ["a", "b"], "index": [0]},
+    ),
+    *([{}], [{"a": 1}], [{"a": 1}, {"b": 2}], [{"a": [1]}], [{"0": 1, "1": 2}], [{"age": 1, "name": "x"}], [[], {}]),
+]
+
+
 def shown(value):
     """A converted value as JSON that also tells its types."""
     if isinstance(value, np.ndarray):
@@ -257,7 +289,7 @@ def outcome(name, make, inputs):
     for names in (util.__dict__.get("__functions_schema__"), util.__dict__.get("__versions__")):
         if names is not None:
             names.clear()
-    for given in inputs:
+    for given in [*inputs, *COMMON]:
         text = json.dumps(given)
         answers = []
         for call in (lambda: run(data=json.loads(text)), lambda: run(json.loads(text))):

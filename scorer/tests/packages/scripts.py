@@ -227,3 +227,41 @@ def run(data):
     votes = linear.predict(rows) + (rows @ weights > 0)
     return [{"label": labels[int(vote > 1)], "votes": int(vote)} for vote in votes]
 """
+
+# As automated machine learning writes them, for clients such as Power BI.
+AUTOMATED = """
+import os
+
+import joblib
+import numpy as np
+import pandas as pd
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
+from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
+from inference_schema.schema_decorators import input_schema, output_schema
+
+row = pd.DataFrame({name: pd.Series([0.0], dtype="float64") for name in ("a", "b", "c", "d")})
+inputs = StandardPythonParameterType({"data": PandasParameterType(row)})
+parameters = StandardPythonParameterType({"method": StandardPythonParameterType("predict")})
+results = StandardPythonParameterType({"Results": NumpyParameterType(np.array([0]))})
+
+
+def init():
+    global model
+    model = joblib.load(os.path.join(os.getenv("AZUREML_MODEL_DIR"), "model.joblib"))
+
+
+@input_schema("GlobalParameters", parameters, convert_to_provided_type=False)
+@input_schema("Inputs", inputs)
+@output_schema(results)
+def run(Inputs, GlobalParameters={"method": "predict"}):
+    rows = Inputs["data"].to_numpy()
+    method = GlobalParameters.get("method")
+    if method == "predict_proba":
+        result = model.predict_proba(rows)
+    elif method == "predict":
+        result = model.predict(rows)
+    else:
+        raise Exception(f"there is no method for {GlobalParameters}")
+    return {"Results": result.tolist()}
+"""

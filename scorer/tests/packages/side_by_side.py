@@ -83,6 +83,8 @@ class Answer:
     def seen(self):
         """What clients see of it."""
         shown = {name: self.headers.get(name) for name in HEADERS}
+        # The original leaves the flag out of Flask's own responses.
+        shown["x-ms-run-function-failed"] = shown["x-ms-run-function-failed"] or "False"
         # Refusals of the server itself may be spaced otherwise.
         refused = self.status >= 400 and self.headers.get("content-type") == "application/json"
         body = json.loads(self.body) if refused else self.body

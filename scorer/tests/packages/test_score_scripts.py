@@ -127,6 +127,20 @@ def test_numpy_schema(pair):
         assert started.same(body=json.dumps({"data": bad}), headers=JSON).status == 500
 
 
+def test_a_script_of_automated_machine_learning(pair, stored):
+    folder = str(stored(models.scikit_learn, "iris"))
+    started = pair(scripts.AUTOMATED, beside=True, AZUREML_MODEL_DIR=folder, AZUREML_COMPAT="strict")
+    rows = [dict(zip("abcd", row)) for row in models.SAMPLES]
+    assert started.same(body=json.dumps({"Inputs": {"data": rows}}), headers=JSON).status == 200
+    odds = {"Inputs": {"data": rows}, "GlobalParameters": {"method": "predict_proba"}}
+    assert len(json.loads(started.same(body=json.dumps(odds), headers=JSON).body)["Results"][0]) == 2
+    for wrong in ({"Inputs": {"data": rows}, "GlobalParameters": {"method": "x"}}, {"Inputs": {}}, {"Inputs": rows}):
+        assert started.same(body=json.dumps(wrong), headers=JSON).status == 500
+    assert started.same(body=json.dumps({"data": rows}), headers=JSON).status == 400
+    for version in ("2", "3", "3.1"):
+        assert started.same("GET", f"/swagger.json?version={version}").status == 200
+
+
 @pytest.mark.parametrize("ours", ["ours", "beside"])
 @pytest.mark.parametrize(("script", "bad"), [(scripts.PANDAS, BAD_PEOPLE), (scripts.NUMPY, BAD_ARRAYS)])
 def test_a_violation_of_the_schema_is_a_400_that_names_the_field(serve, ours, script, bad):

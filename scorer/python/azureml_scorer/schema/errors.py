@@ -41,7 +41,6 @@ _KINDS = {
     dict: "an object",
     list: "an array",
     tuple: "an array",
-    range: "an array",
     str: "a string",
     int: "an integer",
     float: "a number",

@@ -1,5 +1,7 @@
 """Values of parsed JSON on their way into a numpy array."""
 
+import reprlib
+
 import numpy as np
 
 from azureml_scorer.schema.errors import UNREADABLE, SchemaViolation, brief, expected, step
@@ -45,6 +47,8 @@ def _prepare(value, dtype):
         return [_at(index, _prepare, item, dtype) for index, item in enumerate(value)]
     try:
         return np.datetime64(value) if dtype.kind == "M" else _span(value)
+    except SchemaViolation:
+        raise
     except UNREADABLE as error:
         raise SchemaViolation(brief(error)) from error
 
@@ -66,10 +70,15 @@ def _record(value, dtype):
 
 def _span(text):
     """A time span, written as ``5 days``."""
-    value, unit = text.split(None, 1) if len(text.split(None, 1)) == 2 else (None, "")
-    if unit.lower() not in _UNITS:
-        raise ValueError(f"{text!r:.80} is not a time span; write it as '5 days', with one of {', '.join(_UNITS)}")
-    return np.timedelta64(int(value), _UNITS[unit.lower()])
+    if not isinstance(text, str):
+        raise expected(str, text)
+    value, unit = text.split(None, 1) if len(text.split(None, 1)) == 2 else ("", "")
+    code = _UNITS.get(unit.lower())
+    if code is None:
+        raise ValueError(
+            f"{reprlib.repr(text)} is not a time span; write it as '5 days', with one of {', '.join(_UNITS)}"
+        )
+    return np.timedelta64(int(value), code)
 
 
 def offence(values, dtype, error):

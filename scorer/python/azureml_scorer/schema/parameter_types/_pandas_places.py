@@ -1,5 +1,7 @@
 """Where in the request's JSON the value is that a data frame could not take."""
 
+import reprlib
+
 import pandas as pd
 
 from azureml_scorer.schema.errors import UNREADABLE, SchemaViolation, brief, step
@@ -18,7 +20,7 @@ def offence(frame, types, orient, data, error):
         column = frame.iloc[:, position]
         row = first_bad(len(column), lambda count: _fits(column.iloc[:count], wanted))
         if row is not None:
-            reason = f"{column.iloc[row]!r:.80} cannot be {wanted}: {brief(error)}"
+            reason = f"{reprlib.repr(column.iloc[row])} cannot be converted to {wanted}"
             return SchemaViolation(reason, _path(orient, data, frame, row, position))
     return SchemaViolation(brief(error))
 

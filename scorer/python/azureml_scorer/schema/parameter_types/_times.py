@@ -1,10 +1,11 @@
 """Reads dates and times: by ``dateutil`` where it is installed, as ``inference_schema`` does, else on its own."""
 
 import re
+import reprlib
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 
-from azureml_scorer.schema.errors import SchemaViolation
+from azureml_scorer.schema.errors import SchemaViolation, kind
 
 try:
     from dateutil.parser import parse as _parse
@@ -17,26 +18,28 @@ _FRACTION = re.compile(r"[.,](\d+)")
 
 def read_date(text):
     """A date, written as 2024-01-31."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except (ValueError, TypeError):
-        raise SchemaViolation(f"{text!r:.80} is not a date; write it as 2024-01-31") from None
+    return _read(text, lambda: datetime.strptime(text, "%Y-%m-%d").date(), "a date", "2024-01-31")
 
 
 def read_datetime(text):
     """A date with a time of day."""
-    try:
-        return _parse(text) if _parse else _iso(text)
-    except (ValueError, TypeError, OverflowError, AttributeError):
-        raise SchemaViolation(f"{text!r:.80} is not a date and time; write it as 2024-01-31T12:30:00+00:00") from None
+    parse = _parse or _iso
+    return _read(text, lambda: parse(text), "a date and time", "2024-01-31T12:30:00+00:00")
 
 
 def read_time(text):
     """A time of day, with its zone."""
+    parse = _parse or (lambda only: _iso(f"{date.today()}T{only}"))
+    return _read(text, lambda: parse(text).timetz(), "a time of day", "12:30:00+00:00")
+
+
+def _read(text, read, what, example):
+    if not isinstance(text, str):
+        raise SchemaViolation(f"expected {what} as a string such as {example}, got {kind(type(text))}")
     try:
-        return (_parse(text) if _parse else _iso(f"{date.today()}T{text}")).timetz()
-    except (ValueError, TypeError, OverflowError, AttributeError):
-        raise SchemaViolation(f"{text!r:.80} is not a time of day; write it as 12:30:00+00:00") from None
+        return read()
+    except (ValueError, TypeError, OverflowError):
+        raise SchemaViolation(f"{reprlib.repr(text)} is not {what}; write it as {example}") from None
 
 
 def _iso(text):

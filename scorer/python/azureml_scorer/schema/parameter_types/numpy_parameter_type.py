@@ -58,7 +58,7 @@ class NumpyParameterType(AbstractParameterType):
     def _check_shape(self, array):
         wanted = self.sample_input.shape
         if array.ndim != len(wanted):
-            raise SchemaViolation(f"expected {len(wanted)} dimensions, got {array.ndim} (shape {array.shape})")
+            raise SchemaViolation(f"expected {len(wanted)}-dimensional data, got an array of shape {array.shape}")
         for dimension in range(1, len(wanted)):
             if array.shape[dimension] != wanted[dimension]:
                 path = step(0) * dimension if array.size else ""
