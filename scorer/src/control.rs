@@ -62,6 +62,14 @@ pub(crate) fn end_now() -> ! {
     std::process::abort()
 }
 
+/// Ends the process at once, with what it has started when it leads a process group.
+fn end_group() -> ! {
+    if rustix::process::getpgrp() == rustix::process::getpid() {
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+    }
+    end_now()
+}
+
 /// Ends the process with `code`, after the log is written, without running anything of Python's or of `atexit`.
 pub(crate) fn exit_now(code: i32) -> ! {
     crate::collect::close();
@@ -104,8 +112,9 @@ pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
             let mut watched = [PollFd::new(&parent, PollFlags::empty())];
             match rustix::event::poll(&mut watched, None) {
                 Ok(_) => {
+                    // What user code has collected is written first, which takes no longer than its settings allow.
                     crate::collect::close();
-                    end_now()
+                    end_group()
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,

@@ -19,6 +19,8 @@ use crate::control::{self, Alarm};
 use crate::listen::{self, adopt};
 use crate::log;
 use crate::pool::{self, News};
+use crate::preload::Preloaded;
+use crate::process::{Limits, Starter};
 use crate::request::Request;
 use crate::serve::Script;
 use crate::server::{Ready, Server, Settings};
@@ -38,8 +40,8 @@ pub(crate) struct Core {
 
 #[pymethods]
 impl Core {
-    /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until [`ready`](Self::ready) only health
-    /// and refusals are answered. Must be called on Python's main thread.
+    /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until
+    /// [`ready`](Self::ready) only health and refusals are answered. Must be called on Python's main thread.
     #[new]
     #[pyo3(signature = (
         *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, server_version,
@@ -127,14 +129,14 @@ impl Core {
     }
 
     /// A descriptor that is readable when [`try_next`](Self::try_next) has something new to give, for an event loop of
-    /// Python's. It belongs to the caller.
-    fn bell(&self) -> PyResult<i32> {
+    /// Python's, and whether it is an event counter that is silenced by reading it. It belongs to the caller.
+    fn bell(&self) -> PyResult<(i32, bool)> {
         use std::os::fd::IntoRawFd as _;
         let os = |error: rustix::io::Errno| PyOSError::new_err(error.to_string());
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(os)?;
         let ours = rustix::io::fcntl_dupfd_cloexec(&bell, 0).map_err(os)?;
         self.server.queue.set_bell(ours);
-        Ok(bell.into_raw_fd())
+        Ok((bell.into_raw_fd(), true))
     }
 
     /// The next request if one waits.
@@ -154,10 +156,25 @@ impl Core {
     }
 
     /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
-    fn serve_pool(&self, py: Python<'_>, python: &str, workers: usize) -> i32 {
+    ///
+    /// With `preload`, they are forked from one that has run `init()`. A worker that holds more than `memory` bytes, or
+    /// that has grown to more than `processes` processes, is replaced.
+    #[pyo3(signature = (python, workers, *, preload=false, memory=None, processes=None))]
+    fn serve_pool(
+        &self,
+        py: Python<'_>,
+        python: String,
+        workers: usize,
+        preload: bool,
+        memory: Option<u64>,
+        processes: Option<usize>,
+    ) -> i32 {
         let (sender, news) = mpsc::channel();
+        let starter = if preload { Starter::Preloaded(Preloaded::new(python)) } else { Starter::Interpreter(python) };
+        let starter = Arc::new(starter);
         for _ in 0..workers {
-            self.turns.spawn(pool::feed(python.to_owned(), self.server.clone(), sender.clone()));
+            let limits = Limits { memory, processes };
+            self.turns.spawn(pool::feed(starter.clone(), limits, self.server.clone(), sender.clone()));
         }
         drop(sender);
         py.detach(|| {

@@ -3,9 +3,11 @@
 //! A frame is two 8-byte big-endian lengths, a JSON header and a body.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Kind, Reply};
@@ -78,6 +80,19 @@ impl Parent {
             (bytes.len() as u64 == length).then_some(bytes)
         };
         Some((serde_json::from_slice(&part(header)?).ok()?, part(body)?))
+    }
+
+    /// Another descriptor of the socket.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?.into())
+    }
+
+    /// A request has begun to arrive, or the parent has closed the socket.
+    pub(crate) fn readable(&self) -> bool {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = [PollFd::new(&*stream, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
     }
 
     /// Sends a header that is JSON already.

@@ -17,6 +17,8 @@ mod ids;
 mod listen;
 mod log;
 mod pool;
+mod preload;
+mod process;
 mod queue;
 mod request;
 mod running;
@@ -62,6 +64,12 @@ fn write_log(text: &str) {
     log::write(text.as_bytes());
 }
 
+/// In a process without a [`worker::Worker`]: ends it when the other end of the socket or pipe `fd` closes.
+#[pyfunction]
+fn die_with_parent(fd: i32) -> PyResult<()> {
+    Ok(control::die_with_parent(listen::adopt(fd))?)
+}
+
 /// Rust core of the scorer.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -73,6 +81,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(collect::collect_open, module)?)?;
     module.add_function(wrap_pyfunction!(collect::collect, module)?)?;
     module.add_function(wrap_pyfunction!(collect::collect_close, module)?)?;
+    module.add_function(wrap_pyfunction!(die_with_parent, module)?)?;
     module.add_class::<core::Core>()?;
     module.add_class::<worker::Worker>()?;
     module.add_class::<request::Request>()

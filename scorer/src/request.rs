@@ -208,6 +208,11 @@ impl Request {
         with_bytes(piece, |piece| job.send(piece))
     }
 
+    /// Gives the request's slot back; unanswered, it is answered as failed.
+    fn release(&mut self) {
+        drop(self.job.take());
+    }
+
     /// Ends an answer in pieces.
     fn end(&mut self, whole: bool) {
         if let Some(mut job) = self.job.take() {

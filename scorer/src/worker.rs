@@ -1,7 +1,9 @@
 //! A worker process: runs user code for a parent that owns sockets and slots.
 
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -19,6 +21,7 @@ use crate::serve::Script;
 #[pyclass(module = "azureml_scorer._core")]
 pub(crate) struct Worker {
     parent: Arc<Parent>,
+    ended: AtomicBool,
 }
 
 #[pymethods]
@@ -30,7 +33,7 @@ impl Worker {
         crate::log::start()?;
         let stream = UnixStream::from(adopt(fd));
         control::die_with_parent(stream.try_clone()?.into())?;
-        Ok(Self { parent: Arc::new(Parent::new(stream)) })
+        Ok(Self { parent: Arc::new(Parent::new(stream)), ended: AtomicBool::new(false) })
     }
 
     /// Gives requests to a `Script` until the parent closes the socket.
@@ -42,9 +45,24 @@ impl Worker {
         Ok(())
     }
 
-    /// The next request; `None` when the parent has closed the socket. For an event loop of Python's.
-    fn wait(&self, py: Python<'_>) -> Option<Request> {
-        py.detach(|| self.next()).map(|job| Request::new(job, None))
+    /// As the bell of a core; here it is the socket itself.
+    fn bell(&self) -> PyResult<(i32, bool)> {
+        Ok((self.parent.duplicate()?.into_raw_fd(), false))
+    }
+
+    /// The next request if one waits.
+    fn try_next(&self, py: Python<'_>) -> Option<Request> {
+        if self.ended() || !self.parent.readable() {
+            return None;
+        }
+        let job = py.detach(|| self.next());
+        self.ended.store(job.is_none(), Ordering::Relaxed);
+        job.map(|job| Request::new(job, None))
+    }
+
+    /// The parent has closed the socket.
+    fn ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Sends a JSON document about the start.

@@ -7,18 +7,17 @@ import signal
 import sys
 import tempfile
 
-from azureml_scorer import __version__, imports, logs, settings as settings_module, swagger, v2
+from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger, v2
 from azureml_scorer._core import Core
-from azureml_scorer.script import LoadError, Script, prepare
+from azureml_scorer.script import LoadError, Script
+from azureml_scorer.settings import SettingsError
 
 _log = logging.getLogger("azmlinfsrv")
 
 
 def main():
-    settings = settings_module.read()
-    logs.install(settings.log_level)
-    imports.install()
-    sys.path[:0] = settings_module.search_paths(settings)
+    settings = begin()
+    banner.write(settings)
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
@@ -30,25 +29,26 @@ def main():
         script=os.path.basename(settings.entry_script),
         scoring_timeout_ms=settings.scoring_timeout_ms,
         max_body=settings.max_body,
-        server_version=f"azmlinfsrv/{__version__}",
+        server_version=f"azmlinfsrv/{__version__}" if settings.version_header else None,
         grace_ms=settings.grace_ms if settings.worker_count == 1 else None,
-        strict=False,
-        cors=[],
-        grpc_fd=_grpc_listener(settings),
+        strict=settings.strict,
+        cors=list(settings.cors),
+        grpc_fd=_listener(settings.grpc_port),
     )
+    banner.log_notes(settings)
     if settings.worker_count > 1:
         os.environ["AZUREML_INIT_TRACE"] = trace.name
         code = core.serve_pool(sys.executable, settings.worker_count)
         core.flush()
         sys.exit(code)
-    prepare()
+    deadline.prepare()
     try:
         script = load(settings, trace)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
         sys.exit(3)
-    core.ready(swagger.documents(), v2=v2.documents(script))
+    core.ready(swagger.documents(script.run, settings), v2=v2.documents(script), raw=script.raw)
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     core.serve(script)
@@ -59,28 +59,45 @@ def _listeners(settings):
     """Numbers of the listening sockets: the supervisor's, or our own."""
     if settings.listen_fd is not None:
         return [settings.listen_fd]
-    return [_listener(settings.port)]
-
-
-def _grpc_listener(settings):
-    """Number of the listening socket for gRPC, where that is wanted."""
-    return _listener(settings.grpc_port) if settings.grpc_port else None
+    descriptors = (_listener(port) for port in (settings.port, settings.health_port))
+    return [descriptor for descriptor in descriptors if descriptor is not None]
 
 
 def _listener(port):
+    """Number of a socket that listens on a port; None without a port."""
     import socket
 
     try:
-        return socket.create_server(("0.0.0.0", port), backlog=1024).detach()
+        return None if port is None else socket.create_server(("0.0.0.0", port), backlog=1024).detach()
     except OSError as error:
         _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
         sys.exit(3)
+
+
+def begin(arguments=None):
+    """Reads the settings and prepares this process for user code; ends it when a setting cannot be used."""
+    try:
+        settings = settings_module.read(arguments)
+        logs.install(settings)
+        if settings.debug_port:
+            from azureml_scorer import debugger
+
+            debugger.connect(settings.debug_port)
+    except SettingsError as error:
+        line = "==================================================="
+        sys.__stderr__.write(f"===============Configuration Error=================\n{error}\n{line}\n")
+        sys.exit(error.code)
+    aml_response.split_values = settings.strict
+    imports.install()
+    # At the end, as in the original: a file of the script must not stand in for a module of Python's.
+    sys.path += settings_module.search_paths(settings)
+    return settings
 
 
 def load(settings, trace):
     """Loads the script and runs ``init()``, whose stack lands in ``trace`` when it does not return in time."""
     faulthandler.dump_traceback_later(settings.init_timeout, file=trace)
     try:
-        return Script(settings.app_root, settings.entry_script)
+        return Script(settings)
     finally:
         faulthandler.cancel_dump_traceback_later()

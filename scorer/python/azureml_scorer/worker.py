@@ -5,9 +5,9 @@ import os
 import signal
 import sys
 
-from azureml_scorer import _core, imports, logs, settings as settings_module, swagger, v2
-from azureml_scorer.main import load
-from azureml_scorer.script import LoadError, prepare
+from azureml_scorer import _core, deadline, swagger, v2
+from azureml_scorer.main import begin, load
+from azureml_scorer.script import LoadError
 
 
 def main():
@@ -18,11 +18,8 @@ def main():
     # The parent drains on these and then closes the socket.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = settings_module.read([])
-    logs.install(settings.log_level)
-    imports.install()
-    sys.path[:0] = settings_module.search_paths(settings)
-    prepare()
+    settings = begin([])
+    deadline.prepare()
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
             script = load(settings, trace)
@@ -31,7 +28,8 @@ def main():
         worker.say(json.dumps(failed))
         worker.flush()
         sys.exit(3)
-    worker.say(json.dumps({"event": "ready", "swagger": swagger.documents(), "v2": v2.documents(script), "raw": False}))
+    started = {"event": "ready", "swagger": swagger.documents(script.run, settings), "v2": v2.documents(script), "raw": script.raw}
+    worker.say(json.dumps(started))
     worker.serve(script)
     worker.flush()
 
