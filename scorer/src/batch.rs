@@ -100,13 +100,7 @@ impl<'py> Script<'py> {
         Ok(())
     }
 
-    fn run_row(
-        &self,
-        py: Python<'py>,
-        run: &Bound<'py, PyAny>,
-        job: Job,
-        text: &Bound<'py, PyString>,
-    ) -> PyResult<()> {
+    fn run_row(&self, py: Python<'py>, run: &Bound<'py, PyAny>, job: Job, text: &Bound<'py, PyString>) -> PyResult<()> {
         if !job.is_due() {
             return Ok(());
         }

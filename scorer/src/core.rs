@@ -20,7 +20,7 @@ use crate::listen::{self, adopt};
 use crate::log;
 use crate::pool::{self, News};
 use crate::preload::Preloaded;
-use crate::process::{Limits, Starter};
+use crate::process::{self, Limits, Starter};
 use crate::request::Request;
 use crate::serve::Script;
 use crate::server::{Ready, Server, Settings};
@@ -44,8 +44,8 @@ impl Core {
     /// [`ready`](Self::ready) only health and refusals are answered. Must be called on Python's main thread.
     #[new]
     #[pyo3(signature = (
-        *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, server_version,
-        grace_ms, strict, cors, grpc_fd=None,
+        *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, max_requests,
+        server_version, grace_ms, memory, strict, cors, grpc_fd=None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
@@ -56,8 +56,10 @@ impl Core {
         script: String,
         scoring_timeout_ms: u64,
         max_body: usize,
+        max_requests: u32,
         server_version: Option<String>,
         grace_ms: Option<u64>,
+        memory: Option<u64>,
         strict: bool,
         cors: Vec<String>,
         grpc_fd: Option<i32>,
@@ -68,6 +70,7 @@ impl Core {
         let server = Server::new(Settings {
             scoring_timeout_ms,
             max_body,
+            max_requests,
             server_version,
             grace: grace_ms.map(Duration::from_millis),
             alarm: Alarm::of_this_thread(),
@@ -91,6 +94,9 @@ impl Core {
         let watch = Watch { init_timeout, trace_path, script, control: control.clone() };
         turns.spawn(watch.over(has_started));
         turns.spawn(end_in_order(server.clone(), grpc_fd.map(adopt)));
+        if let Some(memory) = memory {
+            turns.spawn(outgrow(server.clone(), Limits { memory: Some(memory), processes: None }));
+        }
         Ok(Self { server, turns, control, started: Mutex::new(Some(started)) })
     }
 
@@ -182,10 +188,10 @@ impl Core {
             // Until every worker has ended. Meanwhile the guardian drives the I/O.
             for news in news {
                 match news {
-                    News::Ready(started) => {
+                    News::Ready(script) => {
                         ready += 1;
                         if ready == workers {
-                            self.ready(started.swagger, started.v2, started.raw);
+                            self.ready(script.swagger, script.v2, script.raw);
                         }
                     }
                     News::Failed(event) => {
@@ -296,6 +302,27 @@ async fn end_in_order(server: Arc<Server>, grpc_fd: Option<OwnedFd>) {
 /// Lets gRPC calls in as connections of their own.
 fn door(server: Arc<Server>) -> grpc::Door {
     Box::new(move |stream| drop(tokio::spawn(server.clone().connection(Socket::Unix(stream), None))))
+}
+
+/// Exit code of a process that held more memory than it may.
+const OUTGROWN: i32 = 5;
+
+/// Ends a process that runs user code itself and holds too much memory: in order, or at once when it holds far too much.
+async fn outgrow(server: Arc<Server>, limits: Limits) {
+    let this = rustix::process::getpid();
+    let over = async {
+        while !limits.outgrown(this) {
+            tokio::time::sleep(process::LOOK).await;
+        }
+        log::line('W', "The process holds more memory than it may, and ends so that another takes its place");
+        server.drain().await;
+    };
+    tokio::select! {
+        () = over => {}
+        error = limits.exceeded(this) => log::line('E', &format!("The process ends so that another takes its place: {error}")),
+    }
+    server.give_back();
+    control::exit_now(OUTGROWN);
 }
 
 /// Lets the allocator keep the memory of large bodies for the next ones, instead of asking the kernel for it each time.

@@ -79,7 +79,8 @@ impl HttpReply {
 
     pub(crate) fn send(&mut self, piece: &[u8]) -> Option<usize> {
         if piece.is_empty() {
-            // An empty chunk would end the body.
+            // An empty chunk would end the body: only what was kept is tried again.
+            self.put(&[], &[]);
             return (!self.broken).then_some(self.kept.len());
         }
         OUT.with_borrow_mut(|out| {

@@ -40,9 +40,9 @@ pub(crate) async fn feed(starter: Arc<Starter>, limits: Limits, server: Arc<Serv
     let mut failed_starts = 0;
     loop {
         let mut process = match Process::start(&starter).await {
-            Ok((process, started)) => {
+            Ok((process, script)) => {
                 failed_starts = 0;
-                tell(News::Ready(started));
+                tell(News::Ready(script));
                 process
             }
             Err(event) => {

@@ -88,7 +88,8 @@ impl Preloaded {
         let ready = started(&mut watched).await;
         drop(watched);
         // Descriptors of one socket share whether they block.
-        let blocking = running.orders.set_nonblocking(false).and_then(|()| running.orders.set_read_timeout(Some(PATIENCE)));
+        let blocking =
+            running.orders.set_nonblocking(false).and_then(|()| running.orders.set_read_timeout(Some(PATIENCE)));
         match ready.and_then(|_| blocking.map_err(|error| cannot_start(&error))) {
             Ok(()) => Ok(running),
             Err(event) => {

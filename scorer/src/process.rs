@@ -19,7 +19,7 @@ use crate::frame::MAX_HEADER;
 use crate::preload::Preloaded;
 
 /// Pause between two looks at what a process uses.
-const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
 /// What a worker knows of its script.
 #[derive(Debug, Deserialize)]
@@ -79,9 +79,7 @@ impl Process {
                 let child = child.map_err(|error| cannot_start(&error))?;
                 (child.id(), Origin::Child(child))
             }
-            Starter::Preloaded(preloaded) => {
-                (preloaded.fork(theirs.into()).await?, Origin::Forked(preloaded.clone()))
-            }
+            Starter::Preloaded(preloaded) => (preloaded.fork(theirs.into()).await?, Origin::Forked(preloaded.clone())),
         };
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| cannot_start(&io::Error::other("it has no id")))?;
@@ -89,7 +87,7 @@ impl Process {
         let stream = BufReader::new(stream.map_err(|error| cannot_start(&error))?);
         let mut process = Self { pid, stream, origin };
         match started(&mut process.stream).await {
-            Ok(started) => Ok((process, started)),
+            Ok(script) => Ok((process, script)),
             Err(event) => {
                 process.kill().await;
                 Err(event)
@@ -194,7 +192,7 @@ impl Limits {
 }
 
 /// Resident bytes of a process.
-pub(crate) fn resident(pid: Pid) -> Option<u64> {
+fn resident(pid: Pid) -> Option<u64> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)

@@ -156,7 +156,7 @@ impl Request {
         let py = slf.py();
         let (deadline, job) = {
             let mut request = slf.borrow_mut();
-            let reply = request.begun(status, headers, false);
+            let reply = request.begun(status, headers, status >= 500);
             let Some(mut job) = request.job.take() else { return Ok(()) };
             if !job.begin(&reply) {
                 return Ok(());
@@ -198,7 +198,7 @@ impl Request {
 
     /// Begins an answer whose body is sent in pieces; false if the request has its answer already.
     fn begin(&mut self, status: u16, headers: Vec<(String, String)>) -> bool {
-        let reply = self.begun(status, headers, false);
+        let reply = self.begun(status, headers, status >= 500);
         self.job.as_mut().is_some_and(|job| job.begin(&reply))
     }
 

@@ -96,7 +96,9 @@ impl Server {
         let taken = if self.ready().is_none() {
             Err(Refusal::Busy)
         } else {
-            self.slots().take(limit(&head)?, number(&head, wire::GRANT)?, Instant::now())
+            // A caller that is no router knows no limit.
+            let limit = limit(&head)?.unwrap_or(self.settings.max_requests);
+            self.slots().take(Some(limit), number(&head, wire::GRANT)?, Instant::now())
         };
         if let Err(refusal) = taken {
             let answer = self.refusal(kind, refusal);
@@ -200,7 +202,7 @@ impl Server {
     }
 
     /// Refuses what waits, so that it can be repeated elsewhere: this process ends.
-    fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         self.slots().drain();
         while let Some(mut job) = self.queue.try_pop() {
             let (mut reply, body) =

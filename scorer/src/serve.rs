@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pyo3::exceptions::{PyBaseException, PyUnicodeDecodeError};
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
@@ -127,7 +127,8 @@ impl Job {
         match PyString::from_bytes(py, &std::mem::take(&mut self.body)) {
             Ok(text) => Some(text),
             Err(error) => {
-                let (mut reply, body) = Reply::error(self.call.kind, 400, &not_text(py, &error));
+                let text = format!("Input cannot be decoded as UTF-8: {}", error.value(py));
+                let (mut reply, body) = Reply::error(self.call.kind, 400, &text);
                 reply.failed = false;
                 self.answer(&reply, &body);
                 None
@@ -146,10 +147,4 @@ fn is_plain(value: &Bound<'_, PyAny>) -> bool {
         || value.is_exact_instance_of::<PyTuple>()
         || value.is_exact_instance_of::<PyBool>()
         || value.is_none()
-}
-
-fn not_text(py: Python<'_>, error: &PyErr) -> String {
-    let at = error.value(py).cast::<PyUnicodeDecodeError>().ok().and_then(|error| error.getattr("start").ok());
-    let at = at.and_then(|at| at.extract::<usize>().ok()).unwrap_or_default();
-    format!("The request body is not UTF-8 text: invalid byte at {at}")
 }

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) scoring_timeout_ms: u64,
     /// Largest request body in bytes.
     pub(crate) max_body: usize,
+    /// Most requests of callers that state no limit, running and waiting together.
+    pub(crate) max_requests: u32,
     /// Value of the `x-ms-server-version` header; without it, the header is left out.
     pub(crate) server_version: Option<String>,
     /// How long user code may ignore its time-out before this process ends; `None` when workers run it.
@@ -234,25 +236,29 @@ impl Server {
         };
         let wanted = head.query().split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or("2");
         let known = match wanted {
-            "2" | "2.0" => "2",
-            "3" | "3.0" => "3",
-            other => other,
+            "2" | "2.0" => Some("2"),
+            "3" | "3.0" => Some("3"),
+            "3.1" => Some("3.1"),
+            _ => None,
         };
-        if let Some(document) = swagger.get(known) {
+        if let Some(document) = known.and_then(|version| swagger.get(version)) {
             return Answer::new(200, JSON, document.as_bytes());
         }
         let available = swagger.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        Answer::error(
-            Kind::Score,
-            404,
-            &format!("Swagger version [{wanted}] is not valid. Supported Swagger versions: [{available}]"),
-        )
+        let text = match known {
+            // The schema cannot be expressed in it.
+            Some(_) => format!(
+                "Swagger version [{wanted}] is not supported for the scoring script. Supported swagger versions: [{available}]."
+            ),
+            None => format!("Swagger version [{wanted}] is not valid. Supported versions: [{available}]."),
+        };
+        Answer::error(Kind::Score, 404, &text)
     }
 
     /// A retryable refusal of the slot protocol.
     pub(crate) fn refusal(&self, kind: Kind, refusal: Refusal) -> Answer {
         let answer = Answer::error(kind, 503, "The replica takes no request now; repeat it elsewhere.").flag(false);
-        self.busy(answer).with(wire::REFUSED, refusal.name())
+        self.busy(answer).with(wire::REFUSED, refusal.name()).with("retry-after", "1")
     }
 
     pub(crate) fn busy(&self, answer: Answer) -> Answer {

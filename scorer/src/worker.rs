@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::batch::Gather;
 use crate::call::{Call, Job, To};
 use crate::control;
 use crate::core::keep_memory;
@@ -36,11 +37,17 @@ impl Worker {
         Ok(Self { parent: Arc::new(Parent::new(stream)), ended: AtomicBool::new(false) })
     }
 
-    /// Gives requests to a `Script` until the parent closes the socket.
-    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>) -> PyResult<()> {
-        let script = Script::new(script)?;
+    /// Gives requests to a `Script` until the parent closes the socket. They come one by one, also to a batch.
+    #[pyo3(signature = (script, batch=None))]
+    fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>, batch: Option<(usize, f64)>) -> PyResult<()> {
+        let functions = Script::new(script)?;
+        let run_batch = batch.map(|_| script.getattr("run_batch")).transpose()?;
+        let mut gather = Gather::new(1, Duration::ZERO);
         while let Some(job) = py.detach(|| self.next()) {
-            script.run(py, job)?;
+            match &run_batch {
+                Some(run) if job.is_plain() => functions.run_batch(py, run, &mut vec![job], &mut gather)?,
+                _ => functions.run(py, job)?,
+            }
         }
         Ok(())
     }

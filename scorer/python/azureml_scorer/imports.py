@@ -34,7 +34,7 @@ class _Finder:
         ours = _ours(name)
         if ours is None and name not in _PATHS:
             return None
-        spec = ModuleSpec(name, self, origin=f"azureml_scorer ({ours})" if ours else "azureml_scorer", is_package=ours is None)
+        spec = ModuleSpec(name, self, origin=f"azureml_scorer ({ours})" if ours else "azureml_scorer", is_package=ours is None or _is_package(ours))
         spec.loader_state = ours
         return spec
 
@@ -47,9 +47,14 @@ class _Finder:
             if module.__name__ == "azureml_inference_server_http":
                 module.__version__ = __version__
             return
+        real = importlib.import_module(ours)
+        if hasattr(real, "__path__"):
+            # Without a path of its own: what is below it must come from here too, or there were two of each module.
+            vars(module).update((name, value) for name, value in vars(real).items() if not name.startswith("__"))
+            return
         # The import system takes what it finds here in the end: one module under two names, so that classes and
         # flags are the same whichever path a script takes.
-        sys.modules[module.__name__] = importlib.import_module(ours)
+        sys.modules[module.__name__] = real
 
 
 def _ours(name):
@@ -64,6 +69,10 @@ def _ours(name):
             except ModuleNotFoundError:
                 return None
     return None
+
+
+def _is_package(ours):
+    return importlib.util.find_spec(ours).submodule_search_locations is not None
 
 
 def install():

@@ -1,4 +1,4 @@
-"""Starts the server: the Rust core on its IO thread, user code on this one."""
+"""Starts the server: the Rust core, and user code on this thread."""
 
 import faulthandler
 import logging
@@ -18,41 +18,72 @@ _log = logging.getLogger("azmlinfsrv")
 def main():
     settings = begin()
     banner.write(settings)
+    listeners = _listeners(settings)
+    if settings.listen_fd is None and not settings.debug_port:
+        from azureml_scorer import master
+
+        master.keep_alive()
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
+    pooled = settings.worker_count > 1
     core = Core(
-        listen_fds=_listeners(settings),
+        listen_fds=listeners,
         control_fd=settings.control_fd,
         init_timeout=settings.init_timeout,
         trace_path=trace.name,
         script=os.path.basename(settings.entry_script),
         scoring_timeout_ms=settings.scoring_timeout_ms,
         max_body=settings.max_body,
+        max_requests=settings.max_requests,
         server_version=f"azmlinfsrv/{__version__}" if settings.version_header else None,
-        grace_ms=settings.grace_ms if settings.worker_count == 1 else None,
+        grace_ms=None if pooled else settings.grace_ms,
+        memory=None if pooled else settings.memory,
         strict=settings.strict,
         cors=list(settings.cors),
         grpc_fd=_listener(settings.grpc_port),
     )
     banner.log_notes(settings)
-    if settings.worker_count > 1:
-        os.environ["AZUREML_INIT_TRACE"] = trace.name
-        code = core.serve_pool(sys.executable, settings.worker_count)
-        core.flush()
-        sys.exit(code)
+    code = _serve_pool(core, settings, trace) if pooled else _serve(core, settings, trace)
+    core.flush()
+    sys.exit(code)
+
+
+def _serve_pool(core, settings, trace):
+    os.environ["AZUREML_INIT_TRACE"] = trace.name
+    return core.serve_pool(
+        sys.executable,
+        settings.worker_count,
+        preload=settings.worker_preload,
+        memory=settings.memory,
+        processes=settings.worker_processes,
+    )
+
+
+def _serve(core, settings, trace):
     deadline.prepare()
     try:
         script = load(settings, trace)
+        documents = swagger.documents(script.run, settings)
     except LoadError as error:
         _log.error("%s\n%s", error, error.trace or "")
         core.failed(error.reason, str(error), error.trace)
-        sys.exit(3)
-    core.ready(swagger.documents(script.run, settings), v2=v2.documents(script), raw=script.raw)
+        return 3
+    core.ready(documents, v2=v2.documents(script), raw=script.raw)
     trace.close()
     _log.info("Serving %s", settings.entry_script)
-    core.serve(script)
-    core.flush()
+    serve(core, script)
+    return 0
+
+
+def serve(source, script):
+    """Answers the requests of a core or a worker until there will be no more."""
+    if script.is_async:
+        from azureml_scorer import aio
+
+        aio.serve(source, script)
+    else:
+        source.serve(script, script.batch)
 
 
 def _listeners(settings):

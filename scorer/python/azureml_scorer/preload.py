@@ -6,7 +6,6 @@ Each is answered with a process id.
 
 import gc
 import os
-import signal
 import socket
 import sys
 
@@ -18,9 +17,7 @@ def main():
     watched = os.dup(0)
     worker.leave_stdin()
     _core.die_with_parent(watched)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings, script, started = worker.prepare(lambda text: orders.sendall(_frame(text)))
+    script, started = worker.prepare(lambda text: orders.sendall(_frame(text)))
     orders.sendall(_frame(started))
     # Collections of garbage would write to the memory that is shared.
     gc.collect()
@@ -35,7 +32,7 @@ def main():
                 orders.close()
                 os.close(watched)
                 os.setpgid(0, 0)
-                worker.serve(_core.Worker(descriptors[0]), settings, script, started)
+                worker.serve(_core.Worker(descriptors[0]), script, started)
                 sys.stdout.flush()
                 os._exit(0)
             os.close(descriptors[0])

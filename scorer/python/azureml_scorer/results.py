@@ -23,6 +23,10 @@ class ResultError(Exception):
     """A result that cannot be sent; the text says why and what to return instead."""
 
 
+class BrokenStream(Exception):
+    """The script failed while it made the pieces of its result; its error is the cause."""
+
+
 def _is_response(value):
     """Whether a result is a response of Flask, Werkzeug or the original server."""
     werkzeug = sys.modules.get("werkzeug.wrappers.response") or sys.modules.get("werkzeug.wrappers")
@@ -69,10 +73,16 @@ def _stream(request, status, headers, chunks):
     """Streams chunks; the first one is made before the answer begins, so that an early failure is a clean 500."""
     from azureml_scorer.streams import Begun
 
-    begun = Begun(chunks, request)
-    if headers is None:
-        headers = [("content-type", BINARY if isinstance(begun.first, (bytes, bytearray, memoryview)) else "text/plain; charset=utf-8")]
-    request.stream(status, headers, begun)
+    try:
+        begun = Begun(chunks, request)
+        request.stream(status, headers or [("content-type", type_of(begun.first))], begun)
+    except Exception as error:
+        raise BrokenStream from error
+
+
+def type_of(chunk):
+    """The content type of a stream whose script states none."""
+    return BINARY if isinstance(chunk, (bytes, bytearray, memoryview)) else "text/plain; charset=utf-8"
 
 
 def _aml_response(request, response, dumps):

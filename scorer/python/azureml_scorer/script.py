@@ -1,10 +1,12 @@
 """A user's score script: how its ``run`` is called, and what becomes of what it returns."""
 
+import contextlib
 import json
 import logging
 import sys
+import time
 
-from azureml_scorer import inputs, jsontext, loading, logs, results
+from azureml_scorer import inputs, jsontext, loading, logs, results, schema
 from azureml_scorer.deadline import ScoringTimeout
 from azureml_scorer.loading import LoadError
 
@@ -13,6 +15,7 @@ _script_log = logging.getLogger("azmlinfsrv.user_script")
 
 FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
 _INTERNAL = "An unexpected internal error occurred. Check the logs for more info."
+_NOTHING = contextlib.nullcontext()
 # Code flags of coroutine and async generator functions.
 _ASYNC = 0x80 | 0x200
 
@@ -30,8 +33,9 @@ class Script:
         self._path, self.run = loaded.path, loaded.run
         data, self._wants_headers = loading.parameters(loaded.path, loaded.run)
         self.raw = _raw_requested()
-        self.decorated = _is_decorated(loaded.run)
+        self.decorated = schema.known_to(loaded.run) is not None
         self.is_async = _is_async(loaded.run)
+        self.batch = getattr(loaded.run, "azureml_batch", None)
         self._context = None
         self._input = self._choose_input(data)
         loading.initialise(loaded, settings)
@@ -66,6 +70,11 @@ class Script:
         run, name = self.run, data[0].name
         return lambda text: run(**{name: text})
 
+    @property
+    def run_batch(self):
+        """``run`` of a batch: takes a list of texts."""
+        return self.run
+
     def answer(self, request):
         """Answers a request for which the core does not call ``plain`` itself."""
         if request.kind == "infer":
@@ -76,13 +85,40 @@ class Script:
         arguments = self._arguments(request)
         if arguments is None:
             return
-        if self._context is None:
-            self.result(request, request.call(self.run, (), arguments))
-            return
-        with self._context(request) as context:
-            if self.raw:
+        with self.surroundings(request) as context:
+            if context is not None and self.raw:
                 arguments = self._with_headers(request, {next(iter(arguments)): context.request})
             self.result(request, request.call(self.run, (), arguments))
+
+    def surroundings(self, request):
+        """Flask's request context for a script that uses Flask."""
+        return _NOTHING if self._context is None else self._context(request)
+
+    async def answer_async(self, request):
+        """Answers a request in an event loop, for an ``async def run``."""
+        if request.kind == "infer":
+            from azureml_scorer import v2
+
+            await v2.answer_async(self, request)
+            return
+        arguments = self._arguments(request)
+        if arguments is None:
+            return
+        with self.surroundings(request):
+            await self._run_async(request, arguments)
+
+    async def _run_async(self, request, arguments):
+        started = time.perf_counter()
+        value = self.run(**arguments)
+        if hasattr(type(value), "__await__"):
+            value = await value
+        if hasattr(type(value), "__anext__"):
+            from azureml_scorer import streams
+
+            await streams.send_async(request, value, started)
+        else:
+            request.ran(time.perf_counter() - started)
+            self.result(request, value)
 
     def _arguments(self, request):
         """The arguments of ``run``; None if the request is answered already."""
@@ -110,6 +146,8 @@ class Script:
         """Sends what ``run`` has returned."""
         try:
             results.answer(request, value, self.dumps, self._strict)
+        except results.BrokenStream as error:
+            self.failed(request, error.__cause__)
         except Exception as error:
             _log.error("The result of run() cannot be sent: %s: %s", type(error).__name__, error)
             # The original took this for an error of its own.
@@ -146,11 +184,6 @@ def _raw_request(request):
     from azureml_scorer import wsgi
 
     return wsgi.raw_request(request)
-
-
-def _is_decorated(run):
-    util = sys.modules.get("inference_schema.schema_util")
-    return util is not None and util.is_schema_decorated(run)
 
 
 def _is_async(run):

@@ -94,6 +94,9 @@ TABLE = (
     Setting("AZUREML_COMPAT", "compat", _one_of("", "strict"), ""),
     Setting("AZUREML_NAN", "nan", _one_of("error", "null"), None),
     Setting("AZUREML_MAX_BODY_BYTES", "max_body", _positive, 100 * 1024 * 1024),
+    Setting("AZUREML_MAX_REQUESTS", "max_requests", _positive, 1000),
+    Setting("AZUREML_WORKER_MEMORY_BYTES", "memory", _positive),
+    Setting("AZUREML_WORKER_MAX_PROCESSES", "worker_processes", _positive),
     Setting("AZUREML_INIT_TIMEOUT_SECONDS", "init_timeout", _positive, 86_400),
     Setting("AZUREML_TIMEOUT_GRACE_MS", "grace_ms", _positive, 10_000),
 )

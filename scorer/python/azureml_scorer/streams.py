@@ -1,5 +1,7 @@
 """Results that are sent piece by piece."""
 
+import time
+
 
 class Begun:
     """An iterator over chunks whose first one is there already; closing it closes what it iterates over."""
@@ -69,3 +71,39 @@ def drive(chunks):
             loop.run_until_complete(close())
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+# Bytes that may wait for a slow caller before the script is asked for more.
+_MOST_KEPT = 256 * 1024
+
+
+async def send_async(request, chunks, started):
+    """Sends what an async iterator gives, in the event loop that serves the request."""
+    import asyncio
+
+    from azureml_scorer.results import type_of
+
+    begun = False
+    try:
+        async for chunk in chunks:
+            if not begun:
+                begun = True
+                request.ran(time.perf_counter() - started)
+                if not request.begin(200, [("content-type", type_of(chunk))]):
+                    return
+            kept = request.send(chunk)
+            while kept is not None and kept > _MOST_KEPT:
+                await asyncio.sleep(0.005)
+                kept = request.send(b"")
+            if kept is None:
+                return
+        if begun:
+            request.end(True)
+        else:
+            request.reply(200, [("content-type", type_of(""))], b"", False)
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+        if begun:
+            request.end(False)

@@ -20,10 +20,6 @@ _VERSIONS = {
 _ANY = {"type": "object", "example": {}}
 
 
-class SwaggerError(ValueError):
-    """A Swagger file of the user cannot be served."""
-
-
 def documents(run=None, settings=None):
     """The documents by version (``2``, ``3``, ``3.1``), as JSON text.
 
@@ -71,11 +67,11 @@ def _own(root, files, version):
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            raise SwaggerError(f"{path}: the Swagger document cannot be read: {error}; repair or remove it") from error
+            raise _unusable(f"{path}: the Swagger document cannot be read: {error}; repair or remove it") from error
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise SwaggerError(f"{path}: the Swagger document is not JSON: {error}; repair or remove it") from error
+            raise _unusable(f"{path}: the Swagger document is not JSON: {error}; repair or remove it") from error
         # An empty object stands for no file.
         if content:
             _log.info("Loaded user's swagger file for version [%s] from %s", version, path)
@@ -96,3 +92,9 @@ def _document(version, settings, service_input, service_output):
         service_input=service_input,
         service_output=service_output,
     )
+
+
+def _unusable(message):
+    from azureml_scorer.loading import LoadError
+
+    return LoadError("start_failed", message)

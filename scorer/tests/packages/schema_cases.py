@@ -105,7 +105,10 @@ CASES = {
     "list of types": (lambda: Standard([Standard(datetime.time(1)), Standard(datetime.time(2))]), [["10:00"], [5], 5]),
     "tuple of types": (lambda: Standard((Numpy(np.array([1])),)), [[[1], [2, 3]], [[[1]]]]),
     "own type": (lambda: Money(decimal.Decimal("1.50")), [{"amount": "2.75"}, {}, {"amount": "x"}, 3]),
-    "own type inside": (lambda: Standard({"price": Money(decimal.Decimal(3))}), [{"price": {"amount": "1"}}, {"price": 1}]),
+    "own type inside": (
+        lambda: Standard({"price": Money(decimal.Decimal(3))}),
+        [{"price": {"amount": "1"}}, {"price": 1}],
+    ),
     "no type": (lambda: 5, []),
     "numpy of a list": (lambda: Numpy([1]), []),
     "numpy structured": (
@@ -131,14 +134,23 @@ CASES = {
     "numpy bytes": (lambda: Numpy(np.array([b"ab"])), [["xy"]]),
     "numpy objects": (lambda: Numpy(np.array([1, "a"], dtype=object)), [[1, "b", None], [{"a": 1}]]),
     "numpy of free shape": (lambda: Numpy(np.array([[1, 2]]), enforce_shape=False), [[1], [[1], [2]], [[1], [2, 3]]]),
-    "numpy of free type": (lambda: Numpy(np.array([[1, 2]]), enforce_column_type=False), [[["a", "b"]], [[1.5, 2]], []]),
-    "numpy of three dimensions": (lambda: Numpy(np.zeros((2, 2, 2))), [np.ones((1, 2, 2)).tolist(), np.ones((1, 2, 3)).tolist()]),
+    "numpy of free type": (
+        lambda: Numpy(np.array([[1, 2]]), enforce_column_type=False),
+        [[["a", "b"]], [[1.5, 2]], []],
+    ),
+    "numpy of three dimensions": (
+        lambda: Numpy(np.zeros((2, 2, 2))),
+        [np.ones((1, 2, 2)).tolist(), np.ones((1, 2, 3)).tolist()],
+    ),
     "numpy without rows": (lambda: Numpy(np.zeros((0, 2))), [[[1, 2]]]),
     "numpy complex": (lambda: Numpy(np.array([1j])), []),
     "numpy scalar": (lambda: Numpy(np.array(1)), []),
     "pandas of a list": (lambda: Pandas([1]), []),
     "pandas of a wrong orient": (lambda: Pandas(FRAME, orient="x"), []),
-    "pandas of free types": (lambda: Pandas(FRAME, enforce_column_type=False), [[{"age": "x", "weight": 1, "name": 2, "ok": 3}]]),
+    "pandas of free types": (
+        lambda: Pandas(FRAME, enforce_column_type=False),
+        [[{"age": "x", "weight": 1, "name": 2, "ok": 3}]],
+    ),
     "pandas of free shape": (lambda: Pandas(FRAME, enforce_shape=False), [[{"age": 1}], [{"age": 1, "z": [1]}], []]),
     "pandas with names applied": (
         lambda: Pandas(FRAME, apply_column_names=True, orient="values"),
@@ -147,13 +159,50 @@ CASES = {
     "pandas with number columns": (lambda: Pandas(pd.DataFrame([[1, 2.5]])), [[{"0": 1, "1": 2}]]),
     "pandas without rows": (lambda: Pandas(FRAME.iloc[:0]), [[{"age": 1, "weight": 1, "name": "x", "ok": True}]]),
     "pandas of categories": (lambda: Pandas(pd.DataFrame({"c": pd.Categorical(["a", "b"])})), [[{"c": "b"}]]),
-    "pandas with missing values": (lambda: Pandas(pd.DataFrame({"a": [1.0, None], "b": ["x", None]})), [[{"a": None, "b": None}]]),
+    "pandas with missing values": (
+        lambda: Pandas(pd.DataFrame({"a": [1.0, None], "b": ["x", None]})),
+        [[{"a": None, "b": None}]],
+    ),
+    "pandas by column": (
+        lambda: Pandas(FRAME),
+        [
+            {"age": [1, 2], "weight": [1, 2.5], "name": ["x", "y"], "ok": [True, False]},
+            {"age": [1, "x"], "weight": [1, 2.5], "name": ["x", "y"], "ok": [True, False]},
+            {"age": {"r": "x"}, "weight": {"r": 1}, "name": {"r": "y"}, "ok": {"r": True}},
+        ],
+    ),
     "pandas of lists": (lambda: Pandas(pd.DataFrame({"a": [[1, 2], [3]]})), [[{"a": [5]}]]),
 }
-for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64", "bool"):
+for name in (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "bool",
+):
     CASES[f"numpy {name}"] = (
         lambda name=name: Numpy(np.array([[1, 0], [1, 1]], dtype=name)),
-        [[[1, 2]], [[1.9, 0]], [["3", "4"]], [[1, 2, 3]], [1, 2], [[1], [2, 3]], [["x", 1]], [[None, 1]], [], {"a": 1}, "x", [[300, -1]]],
+        [
+            [[1, 2]],
+            [[1.9, 0]],
+            [["3", "4"]],
+            [[1, 2, 3]],
+            [1, 2],
+            [[1], [2, 3]],
+            [["x", 1]],
+            [[None, 1]],
+            [],
+            {"a": 1},
+            "x",
+            [[300, -1]],
+        ],
     )
 for orient in ("split", "records", "index", "columns", "values", "table"):
     good = json.loads(FRAME.to_json(orient=orient))
@@ -161,7 +210,10 @@ for orient in ("split", "records", "index", "columns", "values", "table"):
     fewer = json.loads(FRAME[["age"]].to_json(orient=orient))
     other = json.loads(FRAME.rename(columns={"age": "years"}).to_json(orient=orient))
     dated = json.loads(DATED.astype({"span": str}).to_json(orient=orient, date_format="iso"))
-    CASES[f"pandas {orient}"] = (lambda orient=orient: Pandas(FRAME, orient=orient), [good, bad, fewer, other, "x", 1, [], {}])
+    CASES[f"pandas {orient}"] = (
+        lambda orient=orient: Pandas(FRAME, orient=orient),
+        [good, bad, fewer, other, "x", 1, [], {}],
+    )
     CASES[f"pandas dates {orient}"] = (lambda orient=orient: Pandas(DATED, orient=orient), [dated, good])
 
 

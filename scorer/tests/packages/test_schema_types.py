@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ORIGINAL, OURS
+from side_by_side import ORIGINAL, OURS
 
 CASES = Path(__file__).parent / "schema_cases.py"
 
@@ -61,4 +61,6 @@ def test_every_violation_names_the_parameter_and_the_place_in_it(both):
     assert wrong["pandas records"] == wrong["pandas table"].replace(".data", "") == "data[0].age"
     assert wrong["pandas index"] == 'data["0"].age'
     assert wrong["pandas columns"] == 'data.age["0"]'
+    by_column = [place for (name, _), place in places.items() if name == "pandas by column"]
+    assert by_column == ["data.age[1]", "data.age.r"]
     assert wrong["pandas split"] == "data.data[0][0]"

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import ORIGINAL
+from side_by_side import ORIGINAL
 
 PROGRAM = """
 import datetime, json, sys

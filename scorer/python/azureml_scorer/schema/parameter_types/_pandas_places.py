@@ -34,8 +34,9 @@ def _fits(column, wanted):
 
 
 def _path(orient, data, frame, row, position):
-    name = frame.columns[position]
-    label = str(name)
+    label = str(frame.columns[position])
+    if orient == "columns" or (orient == "records" and isinstance(data, dict)):
+        return step(label) + _in_column(data.get(label), row, frame.index[row])
     if orient == "records":
         return step(row) + step(label)
     if orient == "values":
@@ -44,13 +45,12 @@ def _path(orient, data, frame, row, position):
         return ".data" + step(row) + step(position)
     if orient == "table":
         return ".data" + step(row) + step(label)
-    # pandas reads the labels anew: the JSON's own are in the same order.
-    if orient == "index":
-        return step(_key(data, row, frame.index[row])) + step(label)
-    return step(label) + step(_key(data.get(label), row, frame.index[row]))
+    return _in_column(data, row, frame.index[row]) + step(label)
 
 
-def _key(fields, place, label):
-    """The name of the field at a place; `label` is what pandas made of it."""
-    names = list(fields) if isinstance(fields, dict) else []
-    return str(label) if str(label) in names or place >= len(names) else names[place]
+def _in_column(fields, place, label):
+    """The step to a place in an array or an object. `label` is what pandas made of the field's name."""
+    if not isinstance(fields, dict):
+        return step(place)
+    names = list(fields)
+    return step(str(label) if str(label) in fields or place >= len(names) else names[place])
