@@ -25,7 +25,8 @@ _KINDS = {
     "FP32": ("f", 4, "float32"),
     "FP64": ("d", 8, "float64"),
 }
-_DATATYPES = {numpy: name for name, (_, _, numpy) in _KINDS.items()}
+# The last one is a dtype of the package ml_dtypes.
+_DATATYPES = {**{numpy: name for name, (_, _, numpy) in _KINDS.items()}, "bfloat16": "BF16"}
 _KNOWN = ", ".join([*_KINDS, "BF16", "BYTES"])
 _JSON_LENGTH = "inference-header-content-length"
 # Most dimensions of a tensor, as in numpy.
@@ -309,7 +310,9 @@ def _raw(tensor):
         flat = elements.reshape(-1).tolist() if _is_array(elements) else elements
         return b"".join(part for element in flat for part in (struct.pack("<I", len(element)), element))
     if _is_array(elements):
-        return elements.astype(elements.dtype.newbyteorder("<"), copy=False).tobytes()
+        order = elements.dtype.byteorder
+        big = order == ">" or order == "=" and sys.byteorder == "big"
+        return (elements.byteswap() if big else elements).tobytes()
     return struct.pack(f"<{len(elements)}{_KINDS[tensor.datatype][0]}", *elements)
 
 
