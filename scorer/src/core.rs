@@ -272,14 +272,13 @@ impl Watch {
 /// Waits for SIGTERM or SIGINT, then for the requests that run. Meanwhile gRPC calls are served, whose answers leave
 /// after the requests that they became have ended.
 async fn end_in_order(server: Arc<Server>, grpc_fd: Option<OwnedFd>) {
-    let grpc = grpc_fd.and_then(|fd| match grpc::serve(fd.into(), door(server.clone()), server.settings.max_body) {
-        Ok(running) => Some(running),
-        Err(error) => {
-            log::line('E', &format!("The gRPC socket cannot be used: {error}"));
-            control::end_now();
-        }
-    });
     use tokio::signal::unix::{SignalKind, signal};
+    let grpc = grpc_fd.map(|fd| {
+        grpc::serve(fd.into(), door(server.clone()), server.settings.max_body).unwrap_or_else(|error| {
+            log::line('E', &format!("The gRPC socket cannot be used: {error}"));
+            control::end_now()
+        })
+    });
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;
