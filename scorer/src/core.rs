@@ -155,10 +155,13 @@ impl Core {
         self.server.queue.ended()
     }
 
-    /// Writes the log lines that wait; the last thing before the process ends.
+    /// Writes what was collected and the log lines that wait; the last thing before the process ends.
     #[allow(clippy::unused_self, reason = "Python finds it where the rest is")]
     fn flush(&self, py: Python<'_>) {
-        py.detach(log::flush);
+        py.detach(|| {
+            crate::collect::close();
+            log::flush();
+        });
     }
 
     /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
