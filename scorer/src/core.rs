@@ -277,7 +277,8 @@ impl Watch {
 async fn end_in_order(server: Arc<Server>, grpc_fd: Option<OwnedFd>) {
     use tokio::signal::unix::{SignalKind, signal};
     let grpc = grpc_fd.map(|fd| {
-        grpc::serve(fd.into(), door(server.clone()), server.settings.max_body).unwrap_or_else(|error| {
+        let Settings { max_body, max_requests, .. } = server.settings;
+        grpc::serve(fd.into(), door(server.clone()), max_body, max_requests as usize).unwrap_or_else(|error| {
             log::line('E', &format!("The gRPC socket cannot be used: {error}"));
             control::end_now()
         })

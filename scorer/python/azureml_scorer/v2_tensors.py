@@ -31,6 +31,8 @@ _KNOWN = ", ".join([*_KINDS, "BF16", "BYTES"])
 _JSON_LENGTH = "inference-header-content-length"
 # Most dimensions of a tensor, as in numpy.
 _DIMENSIONS = 64
+# Largest product of the other dimensions of a tensor without elements.
+_NOTHING = 1024 * 1024
 
 
 def _numpy():
@@ -151,6 +153,9 @@ def _input(given, at, raw):
     if not isinstance(shape, list) or len(shape) > _DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
         raise Refused(400, f"{whose} has no shape; it is a list of up to {_DIMENSIONS} whole numbers that are not negative.")
     count = math.prod(shape)
+    # Of nothing there may be much, as nested lists.
+    if count == 0 and math.prod(size for size in shape if size) > _NOTHING:
+        raise Refused(400, f"{whose} has no elements, and a shape too large for that.")
     size = _parameters(given, whose).get("binary_data_size")
     if size is None:
         if "data" not in given:
