@@ -139,7 +139,7 @@ def run(data):
     named = dict(zip(COLUMNS, ["c", "odd", 1440, name, name, name, name, "r"]))
     assert server.request(body=json.dumps(named))[0] == 200
     stop(server)
-    assert len(read(tmp_path)) == 1 == len(read(tmp_path / "in" / "out"))
+    assert len(list(tmp_path.rglob("*.csv"))) == 1 == len(list((tmp_path / "in" / "out").rglob("*.csv")))
 
 
 def test_nothing_is_collected_while_the_switch_is_off_and_scoring_goes_on(start, tmp_path):
