@@ -112,6 +112,7 @@ pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
             let mut watched = [PollFd::new(&parent, PollFlags::empty())];
             match rustix::event::poll(&mut watched, None) {
                 Ok(_) => {
+                    // What user code has collected is written first, which takes no longer than its settings allow.
                     crate::collect::close();
                     end_group()
                 }

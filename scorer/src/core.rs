@@ -40,8 +40,8 @@ pub(crate) struct Core {
 
 #[pymethods]
 impl Core {
-    /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until [`ready`](Self::ready) only health
-    /// and refusals are answered. Must be called on Python's main thread.
+    /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until
+    /// [`ready`](Self::ready) only health and refusals are answered. Must be called on Python's main thread.
     #[new]
     #[pyo3(signature = (
         *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, max_requests,
@@ -155,10 +155,13 @@ impl Core {
         self.server.queue.ended()
     }
 
-    /// Writes the log lines that wait; the last thing before the process ends.
+    /// Writes what was collected and the log lines that wait; the last thing before the process ends.
     #[allow(clippy::unused_self, reason = "Python finds it where the rest is")]
     fn flush(&self, py: Python<'_>) {
-        py.detach(log::flush);
+        py.detach(|| {
+            crate::collect::close();
+            log::flush();
+        });
     }
 
     /// Serves with `workers` processes until the scorer has drained: 0, or 3 when the script cannot be served.
@@ -272,14 +275,14 @@ impl Watch {
 /// Waits for SIGTERM or SIGINT, then for the requests that run. Meanwhile gRPC calls are served, whose answers leave
 /// after the requests that they became have ended.
 async fn end_in_order(server: Arc<Server>, grpc_fd: Option<OwnedFd>) {
-    let grpc = grpc_fd.and_then(|fd| match grpc::serve(fd.into(), door(server.clone()), server.settings.max_body) {
-        Ok(running) => Some(running),
-        Err(error) => {
-            log::line('E', &format!("The gRPC socket cannot be used: {error}"));
-            control::end_now();
-        }
-    });
     use tokio::signal::unix::{SignalKind, signal};
+    let grpc = grpc_fd.map(|fd| {
+        let Settings { max_body, max_requests, .. } = server.settings;
+        grpc::serve(fd.into(), door(server.clone()), max_body, max_requests as usize).unwrap_or_else(|error| {
+            log::line('E', &format!("The gRPC socket cannot be used: {error}"));
+            control::end_now()
+        })
+    });
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;

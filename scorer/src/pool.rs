@@ -72,7 +72,8 @@ pub(crate) async fn feed(starter: Arc<Starter>, limits: Limits, server: Arc<Serv
             }
             if limits.outgrown(process.pid) {
                 crate::log::line('W', "A worker process holds more memory than it may, and is replaced");
-                process.kill().await;
+                // It is idle, and may have collected rows to write.
+                process.end().await;
                 break;
             }
         }

@@ -40,8 +40,11 @@ enum Route {
     Infer,
 }
 
-/// The route of a path, and the model and version that it names.
-fn route(path: &str) -> Option<(Route, Option<(&str, Option<&str>)>)> {
+/// A model, and perhaps one of its versions.
+type Named<'a> = (&'a str, Option<&'a str>);
+
+/// The route of a path, and what it names.
+fn route(path: &str) -> Option<(Route, Option<Named<'_>>)> {
     let parts: Vec<&str> = path.strip_prefix(ROOT)?.split('/').skip(1).collect();
     let (model, rest) = match parts.as_slice() {
         [] | [""] => return Some((Route::Server, None)),
@@ -77,7 +80,7 @@ impl Server {
         self.send(connection, head, answer).await
     }
 
-    fn described(&self, route: &Route, model: Option<(&str, Option<&str>)>) -> Answer {
+    fn described(&self, route: &Route, model: Option<Named<'_>>) -> Answer {
         if let Some(missing) = model.and_then(|model| self.missing(model)) {
             return missing;
         }
@@ -94,7 +97,7 @@ impl Server {
     }
 
     /// The answer to a model or version that is not served here. While the script starts, any may turn out to be.
-    fn missing(&self, (name, version): (&str, Option<&str>)) -> Option<Answer> {
+    fn missing(&self, (name, version): Named<'_>) -> Option<Answer> {
         let known = &self.ready()?.v2;
         if name != known.name {
             return Some(error(404, &format!("There is no model {name:?}; this server has {:?}.", known.name)));

@@ -77,10 +77,13 @@ impl Worker {
         Ok(self.parent.say(document)?)
     }
 
-    /// Writes the log lines that wait; the last thing before the process ends.
+    /// Writes what was collected and the log lines that wait; the last thing before the process ends.
     #[allow(clippy::unused_self, reason = "Python finds it where the rest is")]
     fn flush(&self, py: Python<'_>) {
-        py.detach(crate::log::flush);
+        py.detach(|| {
+            crate::collect::close();
+            crate::log::flush();
+        });
     }
 }
 

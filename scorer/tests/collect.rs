@@ -13,7 +13,7 @@ use std::time::Duration;
 use queue::{Limits, Pushed, Queue};
 use settings::{Azure, Settings, Target};
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 fn queue(bytes: usize, enough: usize) -> Queue {
     Queue::new(Limits { bytes, events: None, enough })
@@ -59,7 +59,7 @@ fn closing_hands_out_what_waits_and_then_nothing() {
     let queue = queue(1 << 20, 1 << 20);
     queue.push("a", "", b"1\n", 1);
     std::thread::scope(|scope| {
-        let closing = scope.spawn(|| queue.close(Duration::from_secs(60)));
+        let closing = scope.spawn(|| queue.close(Duration::from_mins(1)));
         let taken = queue.take(LONG).unwrap();
         queue.settle(taken[0].count);
         queue.settled();

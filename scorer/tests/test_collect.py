@@ -14,7 +14,7 @@ import pytest
 from conftest import eventually
 
 COLLECT = """
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global inputs, predictions
@@ -80,7 +80,7 @@ def test_rows_land_in_the_documented_folders_with_the_documented_columns(start, 
 
 def test_the_boundary_and_a_prefix_shape_the_path_and_signals_have_a_file_of_their_own_name(start, tmp_path):
     script = """
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global signals, anything
@@ -106,7 +106,7 @@ def run(data):
 def test_labels_go_to_the_model_and_the_day_that_their_correlations_name(start, tmp_path):
     script = """
 import json
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global labels
@@ -126,7 +126,7 @@ def run(data):
 def test_names_in_a_row_cannot_lead_out_of_the_folder(start, tmp_path, name):
     script = """
 import json
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global labels
@@ -139,7 +139,7 @@ def run(data):
     named = dict(zip(COLUMNS, ["c", "odd", 1440, name, name, name, name, "r"]))
     assert server.request(body=json.dumps(named))[0] == 200
     stop(server)
-    assert len(read(tmp_path)) == 1 == len(read(tmp_path / "in" / "out"))
+    assert len(list(tmp_path.rglob("*.csv"))) == 1 == len(list((tmp_path / "in" / "out").rglob("*.csv")))
 
 
 def test_nothing_is_collected_while_the_switch_is_off_and_scoring_goes_on(start, tmp_path):
@@ -190,8 +190,11 @@ def test_rows_are_written_while_the_server_runs(start, tmp_path):
     assert len([row for rows in read(tmp_path / "out", "inputs.csv").values() for row in rows]) == 3
 
 
-def test_several_workers_write_one_file_with_one_header_and_lose_nothing_at_the_end(start, tmp_path):
-    server = start(COLLECT, AZUREML_COLLECT_URI=str(tmp_path / "out"), AML_MODEL_DC_FLUSH_INTERVAL_SECONDS="0", WORKER_COUNT="3")
+@pytest.mark.parametrize("preload", ["true", "false"])
+@pytest.mark.parametrize("interval", ["0", "3600"])
+def test_several_workers_write_one_file_with_one_header_and_lose_nothing_at_the_end(start, tmp_path, preload, interval):
+    environment = {"WORKER_COUNT": "3", "WORKER_PRELOAD": preload, "AML_MODEL_DC_FLUSH_INTERVAL_SECONDS": interval}
+    server = start(COLLECT, AZUREML_COLLECT_URI=str(tmp_path / "out"), **environment)
     sent = [f"row {number}" for number in range(300)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda body: server.request(body=body)[0], sent))
@@ -216,7 +219,7 @@ def test_what_waits_is_written_at_sigterm(start, tmp_path):
 def test_rows_of_a_forked_child_are_written_once_and_so_are_its_parents(start, tmp_path):
     script = """
 import os
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global general
@@ -241,7 +244,7 @@ def run(data):
 
 def test_a_row_after_a_torn_one_begins_a_line_of_its_own(start, tmp_path):
     script = """
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global labels

@@ -179,6 +179,7 @@ ONE = {"name": "x", "datatype": "INT64", "shape": [1]}
         ([{**ONE, "datatype": "STRING", "data": ["a"]}], b"", {}, "STRING"),
         ([{**ONE, "shape": [-1], "data": [1]}], b"", {}, "shape"),
         ([{**ONE, "shape": [2**60, 2**60], "data": [1]}], b"", {}, "elements"),
+        ([{**ONE, "shape": [2**40, 0], "data": []}], b"", {}, "too large"),
         ([ONE], b"", {}, "neither"),
         ([{**ONE, "data": [1]}, {**ONE, "data": [1]}], b"", {}, "same name"),
         ([{**ONE, "data": [[[1]], 2]}], b"", {}, "nested"),

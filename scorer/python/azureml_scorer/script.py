@@ -89,24 +89,34 @@ class Script:
 
     def answer(self, request):
         """Answers a request for which the core does not call ``plain`` itself."""
+        if request.kind == "infer":
+            from azureml_scorer import v2
+
+            v2.answer(self, request)
+            return
         arguments = self._arguments(request)
         if arguments is None:
             return
-        with self._surroundings(request) as context:
+        with self.surroundings(request) as context:
             if context is not None and self.raw:
                 arguments = self._with_headers(request, {next(iter(arguments)): context.request})
             self.result(request, request.call(self.run, (), arguments))
 
-    def _surroundings(self, request):
+    def surroundings(self, request):
         """Flask's request context for a script that uses Flask."""
         return _NOTHING if self._context is None else self._context(request)
 
     async def answer_async(self, request):
         """Answers a request in an event loop, for an ``async def run``."""
+        if request.kind == "infer":
+            from azureml_scorer import v2
+
+            await v2.answer_async(self, request)
+            return
         arguments = self._arguments(request)
         if arguments is None:
             return
-        with self._surroundings(request):
+        with self.surroundings(request):
             await self._run_async(request, arguments)
 
     async def _run_async(self, request, arguments):

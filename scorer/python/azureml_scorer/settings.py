@@ -90,6 +90,7 @@ TABLE = (
     Setting("AZUREML_DEBUG_PORT", "debug_port", _port),
     Setting("AML_APP_INSIGHTS_ENABLED", "app_insights", _true, False),
     Setting("AML_APP_INSIGHTS_KEY", "app_insights_key", str, None, "appinsights_instrumentation_key", "accepted; no telemetry is sent"),
+    Setting("AZUREML_GRPC_PORT", "grpc_port", _port),
     Setting("AZUREML_COMPAT", "compat", _one_of("", "strict"), ""),
     Setting("AZUREML_NAN", "nan", _one_of("error", "null"), None),
     Setting("AZUREML_GRPC_PORT", "grpc_port", _port),
@@ -108,7 +109,7 @@ _INHERITED = (
 )
 
 # Known keys that others read: telemetry, which this server does not send, and data collection.
-_ELSEWHERE = ("WORKSPACE_NAME", "HOSTNAME", "APP_INSIGHTS_LOG_RESPONSE_ENABLED", "AML_MDC_STORAGE_ENABLED", "AZUREML_TERMINATION_LOG")
+_ELSEWHERE = ("AZUREML_COLLECT_URI", "AZUREML_COLLECT_QUEUE_BYTES", "AZUREML_COLLECT_CLOSE_SECONDS", "AZUREML_MODEL_NAME", "WORKSPACE_NAME", "HOSTNAME", "APP_INSIGHTS_LOG_RESPONSE_ENABLED", "AML_MDC_STORAGE_ENABLED", "AZUREML_TERMINATION_LOG")
 _ELSEWHERE_PREFIX = "AML_MODEL_DC_"
 
 # What the original says that it reads from the file and does not.

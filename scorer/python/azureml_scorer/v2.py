@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import sys
+import time
 
 _log = logging.getLogger("azmlinfsrv")
 
@@ -65,14 +66,29 @@ def answer(script, request):
     if work is None:
         return
     try:
-        if script._context is None:
+        with script.surroundings(request):
             value = request.call(work.function, work.args, work.kwargs)
-        else:
-            with script._context(request):
-                value = request.call(work.function, work.args, work.kwargs)
     except BaseException as error:
         work.failed(error)
     else:
+        work.finish(value)
+
+
+async def answer_async(script, request):
+    """Answers an inference in an event loop, for an ``async def run``."""
+    work = begin(script, request)
+    if work is None:
+        return
+    started = time.perf_counter()
+    try:
+        with script.surroundings(request):
+            value = work.function(*work.args, **work.kwargs)
+            if hasattr(type(value), "__await__"):
+                value = await value
+    except Exception as error:
+        work.failed(error)
+    else:
+        request.ran(time.perf_counter() - started)
         work.finish(value)
 
 

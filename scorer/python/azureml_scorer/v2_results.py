@@ -3,7 +3,6 @@
 import sys
 
 from azureml_scorer.aml_response import AMLResponse
-from azureml_scorer.results import is_response
 from azureml_scorer.v2 import Refused
 from azureml_scorer.v2_tensors import Tensor, datatype_of
 
@@ -13,7 +12,8 @@ _OUTPUT = "output-0"
 
 def tensors(value, dumps):
     """The outputs: one for each key of a dictionary or column of a DataFrame, else a single one."""
-    if isinstance(value, AMLResponse) or is_response(value):
+    # Responses of Flask and Werkzeug have a status and get_data(); neither is imported for them.
+    if isinstance(value, AMLResponse) or hasattr(value, "status_code") and hasattr(value, "get_data"):
         value = _content(value)
     if value is None:
         return []

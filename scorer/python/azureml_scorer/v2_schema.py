@@ -1,9 +1,10 @@
 """Tensors by the schema of a decorated ``run``: what its metadata says, and which parameter gets what."""
 
+import functools
 import json
 import sys
 
-from azureml_scorer import schema
+from azureml_scorer import loading, schema
 from azureml_scorer.v2 import Refused
 
 _FRAME = "pandas.DataFrame"
@@ -86,8 +87,16 @@ def arguments(run, inputs):
     unknown = [name for name in given if name not in names]
     if unknown:
         raise Refused(400, f"The model has no input {unknown[0]!r}; its inputs are {', '.join(map(repr, names))}.")
-    # A parameter that is absent has a default, or its absence is the script's to refuse.
+    missing = [name for name in _required(run) if name not in given]
+    if missing:
+        raise Refused(400, f"The model needs an input {missing[0]!r} too.")
     return {name: _argument(described, example, given[name]) for name, described, example in known if name in given}
+
+
+@functools.lru_cache(maxsize=1)
+def _required(run):
+    """Names of the parameters without a default."""
+    return [parameter.name for parameter in loading.parameters("", run)[0] if parameter.required]
 
 
 def _argument(described, example, tensor):

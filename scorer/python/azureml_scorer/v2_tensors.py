@@ -25,11 +25,14 @@ _KINDS = {
     "FP32": ("f", 4, "float32"),
     "FP64": ("d", 8, "float64"),
 }
-_DATATYPES = {numpy: name for name, (_, _, numpy) in _KINDS.items()}
+# The last one is a dtype of the package ml_dtypes.
+_DATATYPES = {**{numpy: name for name, (_, _, numpy) in _KINDS.items()}, "bfloat16": "BF16"}
 _KNOWN = ", ".join([*_KINDS, "BF16", "BYTES"])
 _JSON_LENGTH = "inference-header-content-length"
 # Most dimensions of a tensor, as in numpy.
 _DIMENSIONS = 64
+# Largest product of the other dimensions of a tensor without elements.
+_NOTHING = 1024 * 1024
 
 
 def _numpy():
@@ -150,6 +153,9 @@ def _input(given, at, raw):
     if not isinstance(shape, list) or len(shape) > _DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
         raise Refused(400, f"{whose} has no shape; it is a list of up to {_DIMENSIONS} whole numbers that are not negative.")
     count = math.prod(shape)
+    # Of nothing there may be much, as nested lists.
+    if count == 0 and math.prod(size for size in shape if size) > _NOTHING:
+        raise Refused(400, f"{whose} has no elements, and a shape too large for that.")
     size = _parameters(given, whose).get("binary_data_size")
     if size is None:
         if "data" not in given:
@@ -309,7 +315,9 @@ def _raw(tensor):
         flat = elements.reshape(-1).tolist() if _is_array(elements) else elements
         return b"".join(part for element in flat for part in (struct.pack("<I", len(element)), element))
     if _is_array(elements):
-        return elements.astype(elements.dtype.newbyteorder("<"), copy=False).tobytes()
+        order = elements.dtype.byteorder
+        big = order == ">" or order == "=" and sys.byteorder == "big"
+        return (elements.byteswap() if big else elements).tobytes()
     return struct.pack(f"<{len(elements)}{_KINDS[tensor.datatype][0]}", *elements)
 
 

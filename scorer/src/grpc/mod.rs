@@ -11,8 +11,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tonic::{Request, Response, Status};
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 pub(crate) use self::pipe::Door;
 use self::pipe::{Answer, Pipes};
@@ -38,6 +39,8 @@ mod proto {
 const HEADROOM: usize = 1024 * 1024;
 /// How long answers that are on their way may take to leave when the scorer ends.
 const LEAVE: Duration = Duration::from_secs(5);
+/// Calls beyond those that the HTTP server takes, which refuses them; so health never waits for a running score.
+const SPARE: usize = 64;
 /// Most calls of one connection at once; further ones wait.
 const CALLS: u32 = 1024;
 
@@ -56,8 +59,8 @@ impl Running {
 }
 
 /// Serves `listener` on the running runtime. The HTTP server's ends of pipes go through `door`. Messages may be
-/// `max_body` bytes long.
-pub(crate) fn serve(listener: TcpListener, door: Door, max_body: usize) -> std::io::Result<Running> {
+/// `max_body` bytes long, and those of at most `max_calls` calls are read at once.
+pub(crate) fn serve(listener: TcpListener, door: Door, max_body: usize, max_calls: usize) -> std::io::Result<Running> {
     listener.set_nonblocking(true)?;
     let incoming = tonic::transport::server::TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
     let service = GrpcInferenceServiceServer::new(Service { pipes: Pipes::new(door, max_body) })
@@ -69,6 +72,7 @@ pub(crate) fn serve(listener: TcpListener, door: Door, max_body: usize) -> std::
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
         .http2_keepalive_interval(Some(Duration::from_mins(1)))
+        .layer(GlobalConcurrencyLimitLayer::new(max_calls.saturating_add(SPARE).min(Semaphore::MAX_PERMITS)))
         .add_service(service)
         .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), async {
             let _ = stopped.await;

@@ -8,7 +8,7 @@ import signal
 ARRAYS = """
 import numpy
 import pandas
-from azureml_scorer.monitoring import ModelDataCollector
+from azureml.monitoring import ModelDataCollector
 
 def init():
     global inputs, predictions, general

@@ -193,17 +193,24 @@ class ModelDataCollector:
         own = _HOUR if self.aml_dc_hour_boundary else _DAY
         # A column of numbers with gaps holds floats.
         boundary = _HOUR if value(self.AML_DC_BOUNDARY_HEADER, str(own)).split(".")[0] == str(_HOUR) else _DAY
-        try:
-            at = datetime.datetime.fromisoformat(value(self.AML_DC_SCORING_TIMESTAMP_HEADER, ""))
-        except ValueError:
-            at = now
-        return names, at, boundary
+        return names, _time(value(self.AML_DC_SCORING_TIMESTAMP_HEADER, "")) or now, boundary
 
     def _path(self, names, at, boundary):
         segments = [*self._prefix, *self._identity.root(*names), self._designation, f"{at:%Y}", f"{at:%m}", f"{at:%d}"]
         if boundary == _HOUR:
             segments.append(f"{at:%H}")
         return "/".join(segment(part) for part in [*segments, self.filename])
+
+
+def _time(text):
+    """A timestamp as the original writes it or as users may, in UTC; None if it is none."""
+    for read in (datetime.datetime.fromisoformat, lambda text: datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f")):
+        try:
+            at = read(text)
+        except ValueError:
+            continue
+        return at if at.tzinfo is None else at.astimezone(datetime.timezone.utc)
+    return None
 
 
 def _widened(array, values):
