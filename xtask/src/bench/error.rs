@@ -77,6 +77,17 @@ pub(crate) enum BenchError {
     /// An argument has an unknown form.
     #[error("{0:?} is not NAME=PATH")]
     Beside(String),
+    /// A name that no peer has.
+    #[error("there is no peer {name:?}; there is {known}")]
+    Peer {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Some of what was to be measured could not be; each was told when it failed.
+    #[error("these could not be measured, see above: {0}")]
+    Groups(String),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {

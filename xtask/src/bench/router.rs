@@ -93,6 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
         url: question(peer_address).url(),
         log: directory.join("access.log"),
         peer: true,
+        translate: None,
     }];
     let mut workers = Vec::new();
     for build in &builds {
@@ -106,6 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
             url: question(worker.address).url(),
             log,
             peer: false,
+            translate: None,
         });
         workers.push(worker);
     }

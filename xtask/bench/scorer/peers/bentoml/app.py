@@ -14,5 +14,5 @@ class Bench:
         script.init()
 
     @bentoml.api
-    def score(self, data: list[float], text: str = "") -> dict:
+    def score(self, data: list[int], text: str = "") -> dict:
         return script.work(data)
