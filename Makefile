@@ -47,12 +47,15 @@ $(tools)/bin/cargo-deny:
 	@echo "==> Installing cargo-deny, which checks the dependencies' licences and sources"
 	@$(CARGO) install --quiet --locked --root $(tools) cargo-deny --version 0.20.2
 
-.PHONY: build
-build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
-	@echo "==> Building the provider and the router"
-	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
+.PHONY: wheel
+wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this machine
 	@echo "==> Building the scorer's wheel"
 	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
+
+.PHONY: build
+build: wheel ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
+	@echo "==> Building the provider and the router"
+	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
 	@mkdir -p $(mirror)
 	@rm -f $(mirror)/*.whl
 	@install -m 0755 $(target)/release/terraform-provider-azureml $(mirror)/terraform-provider-azureml_v$(version)

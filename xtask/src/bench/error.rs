@@ -40,8 +40,8 @@ pub(crate) enum BenchError {
         /// The last of what it said.
         output: String,
     },
-    /// What `make build` should have left is not there.
-    #[error("{} is missing although `make build` succeeded", .0.display())]
+    /// What the Makefile should have left is not there.
+    #[error("{} is missing although `make` succeeded", .0.display())]
     NotBuilt(PathBuf),
     /// A server did not come up, or answers something else than its peers.
     #[error("{server} {what}\n{log}")]

@@ -70,7 +70,7 @@ fn pip_install(uv: &Path, environment: &Path) -> Command {
     command
 }
 
-/// The wheel that `make build` has left.
+/// The wheel that the Makefile has left.
 fn wheel() -> Result<PathBuf, BenchError> {
     let directory = tools::target().join("wheels");
     let prefix = concat!("azureml_scorer-", env!("CARGO_PKG_VERSION"), "-");

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
     }
     let wanted = |peer: &Subject| arguments.peers.iter().any(|name| name == "all" || name == peer.name());
     let peers: Vec<Subject> = known.into_iter().filter(wanted).collect();
-    tools::build()?;
+    tools::build("wheel")?;
     let directory = tempfile::tempdir().map_err(file("a temporary directory"))?;
     let bench = Bench { ours: install::all(&peers)?, peers, directory: directory.path().to_owned() };
     let mut report = Map::from_iter([("machine".to_owned(), json!(Machine::this()))]);
