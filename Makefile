@@ -116,11 +116,32 @@ lint: $(cargo_deny) ## Checks formatting, lints, licences, and the published sch
 audit: $(cargo_deny) ## Compares the dependencies with the RustSec advisory database, which it fetches
 	@$(cargo_deny) --all-features check advisories
 
+$(tools)/bin/uv: $(tools)/bin/maturin
+	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
+
+# Installed anew only when what is asked for has changed, which a time stamp does not tell after a checkout.
+packages := $(target)/packages
+packages_list := scorer/tests/packages/requirements.txt scorer/tests/packages/requirements-original.txt
+.PHONY: packages
+packages: $(tools)/bin/uv
+	@wanted="$$(cat $(packages_list) | cksum) $$($(PYTHON) -VV)"; \
+	if [ "$$(cat $(packages)/.installed 2>/dev/null)" = "$$wanted" ]; then exit; fi; \
+	echo "==> Installing libraries of models, and the original server beside them"; \
+	rm -rf $(packages); \
+	for part in models original; do $(PYTHON) -m venv --without-pip $(packages)/$$part; done; \
+	$(tools)/bin/uv pip install --quiet --no-deps --python $(packages)/models/bin/python --requirement scorer/tests/packages/requirements.txt; \
+	$(tools)/bin/uv pip install --quiet --no-deps --python $(packages)/original/bin/python --requirement scorer/tests/packages/requirements-original.txt; \
+	paths='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	$(packages)/models/bin/python -c "$$paths" > "$$($(packages)/original/bin/python -c "$$paths")/models.pth"; \
+	echo "$$wanted" > $(packages)/.installed
+
 .PHONY: test
-test: check-test-tools build lint quickstart-test ## Runs everything that there is to test
+test: check-test-tools build lint quickstart-test packages ## Runs everything that there is to test
 	@$(CARGO) test --release --workspace
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
+	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
+	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
 
 .PHONY: clean
 clean: ## Removes everything that was built

@@ -62,10 +62,23 @@ pub(crate) fn end_now() -> ! {
     std::process::abort()
 }
 
+/// Ends the process at once, with what it has started when it leads a process group.
+fn end_group() -> ! {
+    if rustix::process::getpgrp() == rustix::process::getpid() {
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+    }
+    end_now()
+}
+
 /// Ends the process with `code`, after the log is written, without running anything of Python's or of `atexit`.
-#[allow(unsafe_code, reason = "no safe way ends a process whose main thread does not return")]
 pub(crate) fn exit_now(code: i32) -> ! {
     crate::log::flush();
+    leave(code)
+}
+
+/// Ends the process with `code` and nothing else.
+#[allow(unsafe_code, reason = "no safe way ends a process whose main thread does not return")]
+pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: `_exit` only ends the process.
     unsafe { libc::_exit(code) }
 }
@@ -97,7 +110,7 @@ pub(crate) fn die_with_parent(parent: OwnedFd) -> std::io::Result<()> {
             // No event is asked for: only a hang-up or an error is reported, never data.
             let mut watched = [PollFd::new(&parent, PollFlags::empty())];
             match rustix::event::poll(&mut watched, None) {
-                Ok(_) => end_now(),
+                Ok(_) => end_group(),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }

@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 /// Most bytes that wait to be written; further lines are counted and dropped.
 const MAX_WAITING: usize = 1024 * 1024;
 /// Pause between two writes, in which lines gather.
@@ -28,7 +30,7 @@ static WRITING: Mutex<()> = Mutex::new(());
 pub(crate) fn start() -> std::io::Result<()> {
     let write = || {
         loop {
-            let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = waiting();
             while waiting.bytes.is_empty() {
                 waiting.idle = true;
                 waiting = MORE.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -42,23 +44,74 @@ pub(crate) fn start() -> std::io::Result<()> {
     std::thread::Builder::new().name("log".into()).spawn(write).map(drop)
 }
 
+/// Writes a whole text, behind what waits, as far as standard output takes it now; the rest waits. Never blocks.
+pub(crate) fn write(text: &[u8]) {
+    let Ok(_order) = WRITING.try_lock() else { return keep(&[], text) };
+    let mut bytes = std::mem::take(&mut waiting().bytes);
+    bytes.extend_from_slice(text);
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() && writable() {
+        // What a pipe takes without blocking when it says that it takes something.
+        let piece = &rest[..rest.len().min(4096)];
+        match rustix::io::write(rustix::stdio::stdout(), piece) {
+            Ok(written) => rest = &rest[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            // Nobody can be told that the log is gone.
+            Err(_) => return,
+        }
+    }
+    keep(rest, &[]);
+}
+
+fn waiting() -> std::sync::MutexGuard<'static, Waiting> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets bytes wait, before and behind what waits.
+fn keep(before: &[u8], behind: &[u8]) {
+    if before.is_empty() && behind.is_empty() {
+        return;
+    }
+    let mut waiting = waiting();
+    if waiting.bytes.len() + before.len() + behind.len() > MAX_WAITING {
+        waiting.dropped += 1;
+        return;
+    }
+    waiting.bytes.splice(..0, before.iter().copied());
+    waiting.bytes.extend_from_slice(behind);
+    if waiting.idle {
+        MORE.notify_one();
+    }
+}
+
+/// Whether a short write to standard output does not block.
+fn writable() -> bool {
+    let stdout = rustix::stdio::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
 /// Writes what waits.
 pub(crate) fn flush() {
     let _order = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let (bytes, dropped) = {
-        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = waiting();
         (std::mem::take(&mut waiting.bytes), std::mem::take(&mut waiting.dropped))
     };
+    let mut out = std::io::stdout().lock();
     // Nobody can be told that the log is gone.
-    let _ = std::io::stdout().lock().write_all(&bytes);
+    let _ = out.write_all(&bytes);
     if dropped > 0 {
-        write_now('W', &format!("{dropped} lines of the access log were dropped, because the log is read too slowly"));
+        let message = format!("{dropped} lines of the log were dropped, because it is read too slowly");
+        let _ = out.write_all(&with_end('W', &message));
     }
+    let _ = out.flush();
 }
 
 /// Adds a line to what the writing thread writes.
 pub(crate) fn later(level: char, message: std::fmt::Arguments<'_>) {
-    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiting = waiting();
     if waiting.bytes.len() >= MAX_WAITING {
         waiting.dropped += 1;
         return;
@@ -71,19 +124,17 @@ pub(crate) fn later(level: char, message: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line at once.
+/// Writes a line at once, if standard output takes it.
 pub(crate) fn line(level: char, message: &str) {
-    flush();
-    write_now(level, message);
+    write(&with_end(level, message));
 }
 
-fn write_now(level: char, message: &str) {
+fn with_end(level: char, message: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(80 + message.len());
     with_prefix(level, |prefix| text.extend_from_slice(prefix));
     text.extend_from_slice(message.as_bytes());
     text.push(b'\n');
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(&text).and_then(|()| out.flush());
+    text
 }
 
 thread_local! {

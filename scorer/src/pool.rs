@@ -1,26 +1,23 @@
 //! Worker processes: with more than one worker, this process keeps the sockets and slots, and `run()` happens in
 //! children that are fed over socket pairs. A free child takes the oldest request.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use rustix::process::{Pid, Signal};
 use serving::admin::{FailureReason, ScorerEvent};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
+use tokio::io::AsyncWriteExt as _;
 
-use crate::job::{Job, Queue, Reply};
+use crate::call::Job;
+use crate::frame::{self, Question, Said};
+use crate::process::{self, Limits, Process, Started, Starter};
+use crate::server::Server;
 
 /// How long user code may ignore its time-out before its process is replaced.
 const GRACE: Duration = Duration::from_secs(1);
-/// Largest header of a frame in bytes.
-const MAX_HEADER: u64 = 16 * 1024 * 1024;
-/// Bodies up to this size are copied behind their header: one piece wakes the process once.
-const JOINED: usize = 64 * 1024;
+/// Pause between two alarms for a `run()` that is beyond its time-out.
+const RING: Duration = Duration::from_millis(20);
 /// Most failed starts in a row before a worker gives up.
 const MAX_FAILED_STARTS: u32 = 5;
 /// Pause after the first failed start; doubles with each further one.
@@ -28,52 +25,25 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Says how the pool stands, to the thread that waits for it.
 pub(crate) enum News {
-    /// A worker has run `init()`; with the Swagger documents.
-    Ready(BTreeMap<String, String>),
+    /// A worker has run `init()`.
+    Ready(Started),
     /// A worker cannot start.
     Failed(ScorerEvent),
 }
 
-#[derive(Serialize)]
-struct Question<'a> {
-    method: &'a str,
-    query: &'a str,
-    headers: &'a [(String, String)],
-    request_id: &'a str,
-    /// What is left of the time-out.
-    left_ms: u64,
-    timeout_ms: u64,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    status: u16,
-    headers: Option<Vec<(String, String)>>,
-    failed: bool,
-    run_ms: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Start {
-    Ready { swagger: BTreeMap<String, String> },
-    Failed { reason: FailureReason, message: String, traceback: Option<String> },
-}
-
-/// Feeds one worker process until the queue closes, and replaces the process when it dies. A task of the IO thread, so
-/// that a request and its answer cross no thread on their way between the router and the process.
-pub(crate) async fn feed(python: String, queue: Arc<Queue>, news: mpsc::Sender<News>) {
+/// Feeds one worker process until the queue closes, and replaces the process when it dies or outgrows its limits.
+pub(crate) async fn feed(starter: Arc<Starter>, limits: Limits, server: Arc<Server>, news: mpsc::Sender<News>) {
     let tell = |event| {
         // The main thread goes when one worker has failed; then nobody has to know of the others.
         let _ = news.send(event);
     };
     let mut failed_starts = 0;
     loop {
-        let mut worker = match Worker::start(&python).await {
-            Ok((worker, swagger)) => {
+        let mut process = match Process::start(&starter).await {
+            Ok((process, script)) => {
                 failed_starts = 0;
-                tell(News::Ready(swagger));
-                worker
+                tell(News::Ready(script));
+                process
             }
             Err(event) => {
                 failed_starts += 1;
@@ -87,120 +57,106 @@ pub(crate) async fn feed(python: String, queue: Arc<Queue>, news: mpsc::Sender<N
             }
         };
         loop {
-            let Some(job) = queue.taken().await else { return worker.end().await };
-            if let Err(error) = worker.run(job).await {
-                crate::log::line('E', &format!("A worker process ended while it ran a request: {error}"));
-                worker.kill().await;
+            let Some(job) = taken(&server, &mut process).await else { return process.end().await };
+            let Some(job) = job else {
+                crate::log::line('E', "A worker process ended between two requests");
+                process.kill().await;
+                break;
+            };
+            let ran = run(&mut process, job, limits).await;
+            server.deliver();
+            if let Err(error) = ran {
+                crate::log::line('E', &format!("A worker process is replaced, with the request that it ran: {error}"));
+                process.kill().await;
+                break;
+            }
+            if limits.outgrown(process.pid) {
+                crate::log::line('W', "A worker process holds more memory than it may, and is replaced");
+                process.kill().await;
                 break;
             }
         }
     }
 }
 
-struct Worker {
-    child: Child,
-    stream: BufReader<UnixStream>,
-}
-
-impl Worker {
-    /// Starts the process and waits for its `init()`.
-    async fn start(python: &str) -> Result<(Self, BTreeMap<String, String>), ScorerEvent> {
-        let crashed =
-            |message: String| ScorerEvent::Failed { reason: FailureReason::Crashed, message, traceback: None };
-        let python = python.to_owned();
-        let mut worker = match apart(move || Self::spawn(&python)).await.and_then(Self::new) {
-            Ok(worker) => worker,
-            Err(error) => return Err(crashed(format!("a worker process cannot be started: {error}"))),
-        };
-        match worker.receive::<Start>().await {
-            Ok((Start::Ready { swagger }, _)) => Ok((worker, swagger)),
-            Ok((Start::Failed { reason, message, traceback }, _)) => {
-                worker.kill().await;
-                Err(ScorerEvent::Failed { reason, message, traceback })
-            }
-            Err(error) => {
-                worker.kill().await;
-                Err(crashed(format!("a worker process ended before it was ready: {error}")))
-            }
-        }
-    }
-
-    fn spawn(python: &str) -> io::Result<(Child, std::os::unix::net::UnixStream)> {
-        let (stream, theirs) = std::os::unix::net::UnixStream::pair()?;
-        stream.set_nonblocking(true)?;
-        let mut command = Command::new(python);
-        let child = command.args(["-m", "azureml_scorer.worker"]).stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
-        Ok((child, stream))
-    }
-
-    fn new((child, stream): (Child, std::os::unix::net::UnixStream)) -> io::Result<Self> {
-        Ok(Self { child, stream: BufReader::new(UnixStream::from_std(stream)?) })
-    }
-
-    /// Runs one job; an error means that the process must be replaced. The job's caller always gets an answer.
-    async fn run(&mut self, job: Job) -> io::Result<()> {
-        let left = job.deadline.saturating_duration_since(Instant::now());
-        let question = Question {
-            method: &job.method,
-            query: &job.query,
-            headers: &job.headers,
-            request_id: &job.request_id,
-            left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
-            timeout_ms: job.timeout_ms,
-        };
-        let question = serde_json::to_vec(&question)?;
-        let exchange = async {
-            self.send(&question, &job.body).await?;
-            self.receive::<Answer>().await
-        };
-        let (answer, body) = tokio::time::timeout(left + GRACE, exchange).await??;
-        let Answer { status, headers, failed, run_ms } = answer;
-        job.answer(Reply { status, headers, body, failed, run_ms });
-        Ok(())
-    }
-
-    async fn send(&mut self, header: &[u8], body: &[u8]) -> io::Result<()> {
-        let joined = if body.len() <= JOINED { body } else { b"" };
-        let mut frame = Vec::with_capacity(16 + header.len() + joined.len());
-        frame.extend_from_slice(&(header.len() as u64).to_be_bytes());
-        frame.extend_from_slice(&(body.len() as u64).to_be_bytes());
-        frame.extend_from_slice(header);
-        frame.extend_from_slice(joined);
-        self.stream.get_mut().write_all(&frame).await?;
-        self.stream.get_mut().write_all(&body[joined.len()..]).await
-    }
-
-    async fn receive<T: for<'de> Deserialize<'de>>(&mut self) -> io::Result<(T, Vec<u8>)> {
-        let (header, body) = (self.stream.read_u64().await?, self.stream.read_u64().await?);
-        if header > MAX_HEADER {
-            return Err(io::Error::other("a worker process sent a malformed frame"));
-        }
-        let bytes = self.part(header).await?;
-        let content = self.part(body).await?;
-        Ok((serde_json::from_slice(&bytes)?, content))
-    }
-
-    /// Grows with what arrives, whatever length was announced.
-    async fn part(&mut self, length: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        (&mut self.stream).take(length).read_to_end(&mut bytes).await?;
-        if (bytes.len() as u64) < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
-    }
-
-    /// Lets the process end by itself: its socket closes.
-    async fn end(self) {
-        let Self { mut child, stream } = self;
-        drop(stream);
-        let _ = apart(move || child.wait()).await;
-    }
-
-    async fn kill(self) {
-        let mut child = self.child;
-        let _ = apart(move || child.kill().and_then(|()| child.wait())).await;
+/// The next job; `None` when the queue has closed, and no job when the process has ended before one came.
+async fn taken(server: &Server, process: &mut Process) -> Option<Option<Job>> {
+    tokio::select! {
+        biased;
+        () = ended(process) => Some(None),
+        job = server.queue.taken() => job.map(Some),
     }
 }
 
-/// Does what blocks on another thread.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+/// Resolves when a process that has nothing to do has ended: only that can be read then.
+async fn ended(process: &mut Process) {
+    let stream = process.stream.get_mut();
+    while stream.readable().await.is_ok() {
+        if !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            return;
+        }
+    }
+}
+
+/// Runs one job; an error means that the process must be replaced. The job's caller always gets an answer.
+async fn run(process: &mut Process, mut job: Job, limits: Limits) -> io::Result<()> {
+    let call = job.call.clone();
+    let left = call.deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() || call.answered() {
+        return Ok(());
+    }
+    let headers = call.head.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let question = Question {
+        kind: call.kind,
+        method: call.head.method().to_owned(),
+        path: call.head.path().to_owned(),
+        query: call.head.query().to_owned(),
+        headers,
+        request_id: call.request_id.clone(),
+        left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
+        timeout_ms: call.timeout_ms,
+    };
+    let pid = process.pid;
+    let exchange = async {
+        let (frame, joined) = frame::frame(&question, &job.body)?;
+        process.stream.get_mut().write_all(&frame).await?;
+        process.stream.get_mut().write_all(&job.body[joined..]).await?;
+        answered(process, &mut job).await
+    };
+    tokio::select! {
+        answered = exchange => answered,
+        error = stopped(pid, call.deadline) => Err(error),
+        error = limits.exceeded(pid) => Err(error),
+    }
+}
+
+/// Passes on what the process answers.
+async fn answered(process: &mut Process, job: &mut Job) -> io::Result<()> {
+    loop {
+        let (said, body) = process::receive::<Said>(&mut process.stream).await?;
+        match said {
+            Said::Answer(reply) => {
+                job.answer(&reply, &body);
+                return Ok(());
+            }
+            Said::Begin(reply) => drop(job.begin(&reply)),
+            Said::Piece => drop(job.send_whole(&body).await),
+            Said::End { whole } => {
+                job.end(whole);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Stops user code in a process at its deadline; resolves when it did not stop.
+async fn stopped(pid: Pid, deadline: Instant) -> io::Error {
+    tokio::time::sleep_until(deadline.into()).await;
+    let until = Instant::now() + GRACE;
+    while Instant::now() < until {
+        // Again and again: an alarm in the moment before the request begins is not taken for the request's.
+        let _ = rustix::process::kill_process(pid, Signal::ALARM);
+        tokio::time::sleep(RING).await;
+    }
+    io::Error::other("run() did not stop at its time-out")
 }

@@ -1,32 +1,29 @@
-//! The IO thread: accepts, reads heads, decides on slots, hands requests to Python and answers.
+//! The server: what its connections and threads share, and the routes that need no user code.
 //!
-//! It never needs the GIL, so health, refusals and time-outs do not wait for a running score.
+//! Nothing here needs the GIL, so health, refusals and time-outs do not wait for a running score.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serving::wire;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
+use crate::call::{Call, Reply};
+use crate::connection::Connection;
 use crate::control::Alarm;
-use crate::http::{Answer, Connection, Framing, Head, Refused};
-use crate::job::{Job, Queue, Replies, Reply};
-use crate::slots::{RESERVATION, Refusal, Slots};
+use crate::encode::{self, Length};
+use crate::head::{Framing, Head, Refused};
+use crate::http_reply::{Done, Sent};
+use crate::ids::{self, Generator};
+use crate::queue::Queue;
+use crate::slots::{Refusal, Slots};
+use crate::socket::Socket;
+use crate::turns::Turns;
 
-/// Longest request id that is accepted (R§15.6).
-const MAX_ID: usize = 100;
-
-/// Longest time-out in milliseconds, a week: longer ones are cut, so that no clock overflows.
-const MAX_TIMEOUT_MS: u64 = 604_800_000;
-/// Pause between two alarms for a `run()` that is beyond its time-out.
-const RING: Duration = Duration::from_millis(20);
-/// Exit code of a process whose user code does not stop at its time-out.
-const STUCK: i32 = 4;
-const HTML: &str = "text/html; charset=utf-8";
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+pub(crate) const JSON: &str = "application/json";
 
 /// What a running scorer is told at its start.
 #[derive(Clone, Debug)]
@@ -35,330 +32,320 @@ pub(crate) struct Settings {
     pub(crate) scoring_timeout_ms: u64,
     /// Largest request body in bytes.
     pub(crate) max_body: usize,
-    /// Value of the `x-ms-server-version` header.
-    pub(crate) server_version: String,
+    /// Most requests of callers that state no limit, running and waiting together.
+    pub(crate) max_requests: u32,
+    /// Value of the `x-ms-server-version` header; without it, the header is left out.
+    pub(crate) server_version: Option<String>,
     /// How long user code may ignore its time-out before this process ends; `None` when workers run it.
     pub(crate) grace: Option<Duration>,
     /// Stops user code that runs in this process.
     pub(crate) alarm: Alarm,
+    /// Answers as the original does where ours are better by default.
+    pub(crate) strict: bool,
+    /// Origins that browsers may call from; `*` for all.
+    pub(crate) cors: Vec<String>,
 }
 
-/// State of the IO thread.
+/// What is known once `init()` has returned.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    /// Swagger documents by version (`2`, `3`, `3.1`).
+    pub(crate) swagger: BTreeMap<String, String>,
+    /// Every method of the scoring route is the script's to answer.
+    pub(crate) raw: bool,
+}
+
+/// Wakes who asked for a slot: takes a grant and says whether the asker was still there.
+pub(crate) type Wake = Box<dyn FnOnce(u64) -> bool + Send>;
+
 pub(crate) struct Server {
-    settings: Settings,
-    slots: RefCell<Slots<Wake>>,
-    queue: Arc<Queue>,
-    replies: Arc<Replies>,
-    /// Swagger documents by version; empty until `init()` has returned.
-    swagger: RefCell<Option<BTreeMap<String, String>>>,
+    pub(crate) settings: Settings,
+    pub(crate) queue: Queue,
+    pub(crate) generator: Generator,
+    turns: OnceLock<Arc<Turns>>,
+    slots: Mutex<Slots<Wake>>,
+    ready: OnceLock<Ready>,
+    /// Answers that their connections do not know of yet. Waking a connection from another thread is a system call, so
+    /// they wait here for whoever drives the I/O next.
+    done: Mutex<Vec<(Done, Sent)>>,
     drained: Notify,
     /// Requests whose head has been read and whose answer is not written yet.
-    active: Cell<usize>,
-    next_job: Cell<u64>,
+    active: AtomicUsize,
+    next_job: AtomicU64,
 }
 
-type Wake = Box<dyn FnOnce(u64) -> bool>;
-
 impl Server {
-    pub(crate) fn new(settings: Settings, queue: Arc<Queue>) -> Rc<Self> {
-        Rc::new(Self {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
             settings,
-            slots: RefCell::new(Slots::new()),
-            queue,
-            replies: Arc::default(),
-            swagger: RefCell::new(None),
+            queue: Queue::default(),
+            generator: Generator::default(),
+            turns: OnceLock::new(),
+            slots: Mutex::new(Slots::new()),
+            ready: OnceLock::new(),
+            done: Mutex::default(),
             drained: Notify::new(),
-            active: Cell::new(0),
-            next_job: Cell::new(0),
+            active: AtomicUsize::new(0),
+            next_job: AtomicU64::new(0),
         })
     }
 
+    /// Tells who drives the I/O.
+    pub(crate) fn set_turns(&self, turns: Arc<Turns>) {
+        let _ = self.turns.set(turns);
+    }
+
     /// `init()` has returned: answer.
-    pub(crate) fn ready(&self, swagger: BTreeMap<String, String>) {
-        *self.swagger.borrow_mut() = Some(swagger);
+    pub(crate) fn set_ready(&self, ready: Ready) {
+        let _ = self.ready.set(ready);
     }
 
-    /// The answers of user code, to be delivered on this thread.
-    pub(crate) fn replies(&self) -> Arc<Replies> {
-        self.replies.clone()
+    pub(crate) fn ready(&self) -> Option<&Ready> {
+        self.ready.get()
     }
 
-    /// Whether [`ready`](Self::ready) was called.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.swagger.borrow().is_some()
+    pub(crate) fn slots(&self) -> MutexGuard<'_, Slots<Wake>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_job(&self) -> u64 {
+        self.next_job.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An answer is written: its connection will be told.
+    pub(crate) fn done(&self, done: Done, sent: Sent) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((done, sent));
+        if self.turns.get().is_none_or(|turns| turns.guarded()) {
+            self.deliver();
+        }
+    }
+
+    /// Tells the connections of answers that are written; on the thread that drives the I/O it costs no system call.
+    pub(crate) fn deliver(&self) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        for (connection, sent) in done.drain(..) {
+            let _ = connection.send(sent);
+        }
     }
 
     /// Refuses new requests; resolves when the last one has ended and its answer is written.
     pub(crate) async fn drain(&self) {
-        self.slots.borrow_mut().drain();
-        while !self.slots.borrow().drained() || self.active.get() > 0 {
-            self.drained.notified().await;
+        self.slots().drain();
+        loop {
+            let drained = self.drained.notified();
+            if self.slots().drained() && self.active.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            drained.await;
         }
     }
 
     /// Serves one connection to its end. `idle` bounds how long it may wait for its next request.
-    pub(crate) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
-        self: Rc<Self>,
-        stream: S,
-        idle: Option<Duration>,
-    ) {
-        let mut connection = Connection::new(stream, idle);
+    pub(crate) async fn connection(self: Arc<Self>, socket: Socket, idle: Option<Duration>) {
+        let mut connection = Connection::new(socket, idle);
         loop {
-            let mut head = match connection.head().await {
+            let head = match connection.head().await {
                 Ok(head) => head,
                 Err(refused) => return self.give_up(connection, refused).await,
             };
             let active = Active::new(&self);
-            let started = Instant::now();
-            let (answer, body) = match self.respond(&mut connection, &mut head).await {
-                Ok(responded) => responded,
+            let next = match self.respond(&mut connection, head).await {
+                Ok(next) => next,
                 Err(refused) => return self.give_up(connection, refused).await,
             };
-            let unread = body == Body::Unread && head.framing != Framing::Sized(0);
-            // A body that is short and on its way is dropped after the answer; else nothing can follow.
-            let keep_alive = head.keep_alive && (!unread || head.discardable());
-            if connection.answer(&answer, head.method == "HEAD", keep_alive).await.is_err() {
-                return;
-            }
             drop(active);
-            if head.path != wire::HEALTH_PATH && head.path != wire::SLOT_PATH {
-                access_log(&head, &answer, started.elapsed());
-            }
-            if !keep_alive || unread && !connection.skip_body(&head).await {
-                return connection.linger().await;
+            match next {
+                Next::Request => {}
+                Next::Unread(head) if connection.skip_body(&head).await => {}
+                Next::Unread(_) | Next::Close => return connection.linger().await,
             }
         }
     }
 
-    async fn give_up<S: AsyncRead + AsyncWrite + Unpin>(&self, mut connection: Connection<S>, refused: Refused) {
+    async fn give_up(&self, mut connection: Connection, refused: Refused) {
         if let Refused::Status(status, message) = refused
-            && connection.answer(&self.unrouted(status, message), false, false).await.is_ok()
+            && connection.write(&Answer::message(status, message).flag(false).encoded(false, false)).await.is_ok()
         {
             connection.linger().await;
         }
     }
 
-    async fn respond<S: AsyncRead + AsyncWrite + Unpin>(
-        self: &Rc<Self>,
-        connection: &mut Connection<S>,
-        head: &mut Head,
-    ) -> Result<(Answer, Body), Refused> {
-        if head.path == wire::SCORE_PATH {
-            return self.score(connection, head).await;
-        }
-        if head.path == wire::SLOT_PATH && head.method == "GET" {
-            return Ok((self.slot(connection, head).await?, Body::Unread));
-        }
-        let answer = match (head.path.as_str(), head.method.as_str()) {
-            (wire::HEALTH_PATH, "GET" | "HEAD") => self.routed(head, self.health()),
-            (wire::SWAGGER_PATH, "GET" | "HEAD") => self.routed(head, self.swagger(head)),
+    async fn respond(self: &Arc<Self>, connection: &mut Connection, head: Head) -> Result<Next, Refused> {
+        let answer = match (head.path(), head.method()) {
+            (wire::SCORE_PATH, _) => return self.score(connection, head).await,
+            (wire::SLOT_PATH, "GET") => self.slot(connection, &head).await?,
+            (wire::HEALTH_PATH, "GET" | "HEAD") => self.routed(&head, self.health()),
+            (wire::SWAGGER_PATH, "GET" | "HEAD") => self.routed(&head, self.swagger(&head)),
             (wire::HEALTH_PATH | wire::SWAGGER_PATH, _) => {
-                self.unrouted(405, "The method is not allowed for the requested URL.").with("allow", "GET, HEAD")
+                Answer::message(405, "The method is not allowed for the requested URL.")
+                    .flag(false)
+                    .with("allow", "GET, HEAD")
             }
-            _ => self.unrouted(404, "The requested URL was not found on the server."),
+            _ => Answer::message(404, "The requested URL was not found on the server.").flag(false),
         };
-        Ok((answer, Body::Unread))
+        self.send(connection, head, answer).await
+    }
+
+    /// Sends an answer to a request whose body was not read.
+    pub(crate) async fn send(&self, connection: &mut Connection, head: Head, answer: Answer) -> Result<Next, Refused> {
+        // A body that is short and on its way is dropped after the answer; else nothing can follow.
+        let keep_alive = head.keep_alive && head.discardable();
+        if head.path() != wire::HEALTH_PATH && head.path() != wire::SLOT_PATH {
+            let id = answer.headers.iter().find(|(name, _)| *name == "x-request-id").map_or("-", |(_, id)| id);
+            access_log(&head, id, answer.status, Duration::ZERO, answer.body.len());
+        }
+        connection.write(&answer.encoded(head.method() == "HEAD", keep_alive)).await?;
+        Ok(match (keep_alive, head.framing) {
+            (true, Framing::Sized(0)) => Next::Request,
+            (true, _) => Next::Unread(head),
+            (false, _) => Next::Close,
+        })
     }
 
     /// Adds what every answer of a known route carries.
-    fn routed(&self, head: &Head, answer: Answer) -> Answer {
-        match self.ids(head, answer) {
-            Ok(answer) => failed_flag(answer, false).with("x-ms-server-version", &self.settings.server_version),
-            Err(answer) => answer,
+    pub(crate) fn routed(&self, head: &Head, mut answer: Answer) -> Answer {
+        if let Some(refusal) = too_long(head) {
+            return refusal;
+        }
+        let generated = head.header(ids::REQUEST).is_none().then(|| self.generator.next());
+        let request_id = generated.as_deref().or_else(|| head.header(ids::REQUEST)).unwrap_or_default();
+        ids::each(head, request_id, |name, value| answer.headers.push((name, value.to_owned())));
+        crate::cors::each(&self.settings.cors, head, |name, value| answer.headers.push((name, value.to_owned())));
+        let answer = answer.flag(false);
+        match &self.settings.server_version {
+            Some(version) => answer.with("x-ms-server-version", version),
+            None => answer,
         }
     }
 
     fn health(&self) -> Answer {
-        if self.is_ready() { Answer::new(200, HTML, "Healthy") } else { Answer::new(503, HTML, "Starting") }
+        if self.ready().is_some() { Answer::new(200, HTML, "Healthy") } else { Answer::new(503, HTML, "Starting") }
     }
 
     fn swagger(&self, head: &Head) -> Answer {
-        let documents = self.swagger.borrow();
-        let Some(documents) = documents.as_ref() else {
+        let Some(Ready { swagger, .. }) = self.ready() else {
             return Answer::message(503, "The score script is still starting.");
         };
-        let wanted = head.query.split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or("2");
+        let wanted = head.query().split('&').find_map(|pair| pair.strip_prefix("version=")).unwrap_or("2");
         let known = match wanted {
-            "2" | "2.0" => "2",
-            "3" | "3.0" => "3",
-            other => other,
+            "2" | "2.0" => Some("2"),
+            "3" | "3.0" => Some("3"),
+            "3.1" => Some("3.1"),
+            _ => None,
         };
-        if let Some(document) = documents.get(known) {
-            return Answer::new(200, "application/json", document.as_bytes());
+        if let Some(document) = known.and_then(|version| swagger.get(version)) {
+            return Answer::new(200, JSON, document.as_bytes());
         }
-        let available = documents.keys().cloned().collect::<Vec<_>>().join(", ");
-        Answer::message(
-            404,
-            &format!("Swagger version [{wanted}] is not valid. Supported Swagger versions: [{available}]"),
-        )
+        let available = swagger.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let text = match known {
+            // The schema cannot be expressed in it.
+            Some(_) => format!(
+                "Swagger version [{wanted}] is not supported for the scoring script. Supported swagger versions: [{available}]."
+            ),
+            None => format!("Swagger version [{wanted}] is not valid. Supported versions: [{available}]."),
+        };
+        Answer::message(404, &text)
     }
 
-    /// Long poll for a slot.
-    async fn slot<S: AsyncRead + AsyncWrite + Unpin>(
-        self: &Rc<Self>,
-        connection: &mut Connection<S>,
-        head: &Head,
-    ) -> Result<Answer, Refused> {
-        let limit = limit(head)?.unwrap_or(u32::MAX);
-        let patience = Duration::from_millis(number(head, wire::DEADLINE)?.unwrap_or(self.settings.scoring_timeout_ms));
-        let (wake, mut woken) = oneshot::channel();
-        let server = self.clone();
-        let wake = move |grant| {
-            if wake.send(grant).is_err() {
-                return false;
-            }
-            // A reservation that nobody uses must wake the next asker when it lapses, also if this one has gone.
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(RESERVATION).await;
-                server.slots.borrow_mut().grant(Instant::now());
-            });
-            true
-        };
-        let asked = self.slots.borrow_mut().ask(limit, Box::new(wake), Instant::now());
-        let ticket = match asked {
-            Ok(ticket) => ticket,
-            Err(refusal) => return Ok(self.refusal(refusal)),
-        };
-        let _asker = Asker { server: self, ticket };
-        let grant = tokio::select! {
-            biased;
-            grant = &mut woken => grant.ok(),
-            () = tokio::time::sleep(patience) => None,
-            () = connection.closed() => return Err(Refused::Gone),
-        };
-        let Some(grant) = grant else {
-            let refusal = if self.slots.borrow().draining() { Refusal::Draining } else { Refusal::Busy };
-            return Ok(self.refusal(refusal));
-        };
-        Ok(self.busy(Answer::new(200, "text/plain", "")).with(wire::GRANT, grant.to_string()))
+    /// A retryable refusal of the slot protocol.
+    pub(crate) fn refusal(&self, refusal: Refusal) -> Answer {
+        let answer = Answer::message(503, "The replica takes no request now; repeat it elsewhere.").flag(false);
+        self.busy(answer).with(wire::REFUSED, refusal.name()).with("retry-after", "1")
     }
 
-    async fn score<S: AsyncRead + AsyncWrite + Unpin>(
-        self: &Rc<Self>,
-        connection: &mut Connection<S>,
-        head: &mut Head,
-    ) -> Result<(Answer, Body), Refused> {
-        let ids = match self.ids(head, Answer::default()) {
-            Ok(answer) => answer.headers,
-            Err(answer) => return Ok((answer, Body::Unread)),
-        };
-        match head.method.as_str() {
-            "GET" | "POST" => {}
-            "OPTIONS" => return Ok((self.routed(head, Answer::new(200, HTML, "")), Body::Unread)),
-            _ => {
-                let answer = self.unrouted(405, "The method is not allowed for the requested URL.");
-                return Ok((answer.with("allow", "GET, POST, OPTIONS"), Body::Unread));
-            }
-        }
-        if matches!(head.framing, Framing::Sized(length) if length > self.settings.max_body) {
-            return Ok((self.routed(head, Answer::message(413, "The request body is too large.")), Body::Unread));
-        }
-        if !self.is_ready() {
-            return Ok((self.refusal(Refusal::Busy), Body::Unread));
-        }
-        let taken = self.slots.borrow_mut().take(limit(head)?, number(head, wire::GRANT)?, Instant::now());
-        if let Err(refusal) = taken {
-            return Ok((self.refusal(refusal), Body::Unread));
-        }
-        let slot = Slot(self.clone());
-        let arrived = Instant::now();
-        let timeout_ms = number(head, wire::DEADLINE)?.unwrap_or(self.settings.scoring_timeout_ms);
-        if head.expects_continue {
-            connection.send_continue().await?;
-        }
-        let body = connection.body(head.framing, self.settings.max_body).await?;
-        let answer = match text(head, body) {
-            Ok(body) => self.run(head, &ids, body, (arrived, timeout_ms), slot).await,
-            Err(message) => failed_flag(Answer::message(400, &message), false),
-        };
-        let mut answer = self.busy(answer).with("x-ms-server-version", &self.settings.server_version);
-        answer.headers.extend(ids);
-        Ok((answer, Body::Read))
+    pub(crate) fn busy(&self, answer: Answer) -> Answer {
+        let busy = self.busy_micros();
+        answer.with(wire::BUSY, busy.to_string())
     }
 
-    /// Hands a request to Python and waits for its answer or its time-out, which counts from the request's arrival.
-    async fn run(
-        self: &Rc<Self>,
-        head: &mut Head,
-        ids: &[(String, String)],
-        body: Vec<u8>,
-        (arrived, timeout_ms): (Instant, u64),
-        slot: Slot,
-    ) -> Answer {
-        let deadline = arrived + Duration::from_millis(timeout_ms.min(MAX_TIMEOUT_MS));
-        let (reply, mut replied) = oneshot::channel();
-        let id = self.next_job.get();
-        self.next_job.set(id + 1);
-        let request_id =
-            ids.iter().find(|(name, _)| name == "x-request-id").map(|(_, id)| id.clone()).unwrap_or_default();
-        self.queue.push(Job {
-            id,
-            method: head.method.clone(),
-            query: head.query.clone(),
-            headers: std::mem::take(&mut head.headers),
-            body,
-            request_id,
-            deadline,
-            timeout_ms,
-            reply,
-            replies: self.replies.clone(),
-        });
-        match tokio::time::timeout_at(deadline.into(), &mut replied).await {
-            Ok(Ok(reply)) => scored(reply),
-            Ok(Err(_)) => failed(500, "The scoring process ended while it ran the request."),
-            Err(_) => {
-                if !self.queue.withdraw(id) {
-                    tokio::task::spawn_local(stopped(replied, slot, self.settings.grace, self.settings.alarm));
-                }
-                failed(500, &format!("Scoring timeout after {timeout_ms} ms"))
-            }
-        }
+    fn busy_micros(&self) -> u64 {
+        u64::try_from(self.slots().busy_time(Instant::now()).as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn refusal(&self, refusal: Refusal) -> Answer {
-        let answer = Answer::message(503, "The replica takes no request now; repeat it elsewhere.");
-        self.busy(answer).with(wire::REFUSED, refusal.name())
+    /// Writes the head of what user code answers.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, call: &Call, reply: &Reply, length: Length) {
+        encode::status(out, reply.status);
+        match &reply.headers {
+            None => encode::header(out, "content-type", JSON),
+            Some(headers) => headers.iter().for_each(|(name, value)| encode::header(out, name, value)),
+        }
+        if let Some(milliseconds) = reply.run_ms {
+            encode::milliseconds(out, "x-ms-run-fn-exec-ms", milliseconds);
+        }
+        encode::header(out, FAILED, if reply.failed { "True" } else { "False" });
+        encode::number(out, wire::BUSY, self.busy_micros());
+        if let Some(version) = &self.settings.server_version {
+            encode::header(out, "x-ms-server-version", version);
+        }
+        ids::each(&call.head, &call.request_id, |name, value| encode::header(out, name, value));
+        crate::cors::each(&self.settings.cors, &call.head, |name, value| encode::header(out, name, value));
+        encode::end(out, reply.status, length, call.head.keep_alive && length != Length::Open);
     }
 
-    fn busy(&self, answer: Answer) -> Answer {
-        let busy = self.slots.borrow_mut().busy_time(Instant::now());
-        answer.with(wire::BUSY, busy.as_micros().to_string())
-    }
-
-    /// An answer that the original gives without request ids.
-    #[allow(clippy::unused_self, reason = "reads like its siblings at the place of use")]
-    fn unrouted(&self, status: u16, message: &str) -> Answer {
-        failed_flag(Answer::message(status, message), false)
-    }
-
-    /// Adds the id headers (the echo matrix of R§15.6), or gives the 431 for an id that is too long.
-    fn ids(&self, head: &Head, mut answer: Answer) -> Result<Answer, Answer> {
-        let [request, legacy, client] =
-            ["x-request-id", "x-ms-request-id", "x-ms-client-request-id"].map(|name| head.header(name));
-        for (name, id) in [("x-request-id", request), ("x-ms-request-id", legacy), ("x-ms-client-request-id", client)] {
-            if id.is_some_and(|id| id.len() > MAX_ID) {
-                return Err(self.unrouted(431, &format!("The header {name} is longer than {MAX_ID} characters.")));
-            }
-        }
-        let request_id = request.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-        let legacy_id = legacy.or(client).map_or_else(|| request_id.clone(), str::to_owned);
-        answer.headers.push(("x-request-id".into(), request_id));
-        answer.headers.push(("x-ms-request-id".into(), legacy_id));
-        if let Some(client) = client.or(legacy) {
-            answer.headers.push(("x-ms-client-request-id".into(), client.to_owned()));
-        }
-        if let Some(trace) = head.header("traceid") {
-            answer.headers.push(("TraceId".into(), trace.to_owned()));
-        }
-        Ok(answer)
+    /// One line of the access log.
+    #[allow(clippy::unused_self, reason = "the server is where answers are logged")]
+    pub(crate) fn log(&self, call: &Call, status: u16, length: usize) {
+        access_log(&call.head, &call.request_id, status, call.arrived.elapsed(), length);
     }
 }
 
-/// Whether the request's body was read before its answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Body {
-    Read,
-    Unread,
+const FAILED: &str = "x-ms-run-function-failed";
+
+/// What follows on a connection after an answer.
+pub(crate) enum Next {
+    /// Another request.
+    Request,
+    /// The unread body of this request, then another request.
+    Unread(Head),
+    /// Nothing.
+    Close,
+}
+
+/// The answer to ids that are too long.
+pub(crate) fn too_long(head: &Head) -> Option<Answer> {
+    let name = ids::too_long(head)?;
+    let longest = ids::LONGEST;
+    Some(Answer::message(431, &format!("The header {name} is longer than {longest} characters.")).flag(false))
+}
+
+/// An answer that needs no user code.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: vec![("content-type", content_type.to_owned())], body: body.into() }
+    }
+
+    /// The original's error body.
+    pub(crate) fn message(status: u16, message: &str) -> Self {
+        Self::new(status, JSON, serde_json::json!({ "message": message }).to_string())
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Says whether user code failed.
+    pub(crate) fn flag(self, failed: bool) -> Self {
+        self.with(FAILED, if failed { "True" } else { "False" })
+    }
+
+    fn encoded(&self, without_body: bool, keep_alive: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512 + self.body.len());
+        encode::status(&mut out, self.status);
+        self.headers.iter().for_each(|(name, value)| encode::header(&mut out, name, value));
+        encode::end(&mut out, self.status, Length::Known(self.body.len()), keep_alive);
+        if !without_body {
+            out.extend_from_slice(&self.body);
+        }
+        out
+    }
 }
 
 /// A request until its answer is written.
@@ -366,124 +353,38 @@ struct Active<'a>(&'a Server);
 
 impl<'a> Active<'a> {
     fn new(server: &'a Server) -> Self {
-        server.active.set(server.active.get() + 1);
+        server.active.fetch_add(1, Ordering::SeqCst);
         Self(server)
     }
 }
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.drained.notify_one();
-    }
-}
-
-/// An asker for a slot; withdraws its question when it stops waiting.
-struct Asker<'a> {
-    server: &'a Server,
-    ticket: u64,
-}
-
-impl Drop for Asker<'_> {
-    fn drop(&mut self) {
-        self.server.slots.borrow_mut().withdraw(self.ticket);
+        self.0.active.fetch_sub(1, Ordering::SeqCst);
+        self.0.drained.notify_waiters();
     }
 }
 
 /// A taken slot; gives itself back.
-struct Slot(Rc<Server>);
+pub(crate) struct Slot(pub(crate) Arc<Server>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.slots.borrow_mut().give_back(Instant::now());
-        self.0.drained.notify_one();
+        self.0.slots().give_back(Instant::now());
+        self.0.drained.notify_waiters();
     }
-}
-
-/// Keeps the slot of a request that has timed out until user code has really stopped, and ends the process when user
-/// code does not stop: whoever started it starts it anew.
-async fn stopped(replied: oneshot::Receiver<Reply>, slot: Slot, grace: Option<Duration>, alarm: Alarm) {
-    let Some(grace) = grace else {
-        let _ = replied.await;
-        return drop(slot);
-    };
-    // Again and again: an alarm in the moment before Python begins the request is not taken for the request's.
-    let ringing = async {
-        loop {
-            alarm.ring();
-            tokio::time::sleep(RING).await;
-        }
-    };
-    tokio::select! {
-        _ = replied => {}
-        () = ringing => {}
-        () = tokio::time::sleep(grace) => {
-            crate::log::line('E', "run() does not stop at its time-out; the process ends so that another takes its place");
-            crate::control::exit_now(STUCK);
-        }
-    }
-    drop(slot);
-}
-
-/// The body as the script gets it: UTF-8 text. Forms reach a script without decorators as the empty string, as in the
-/// original.
-fn text(head: &Head, body: Vec<u8>) -> Result<Vec<u8>, String> {
-    let form = head.header("content-type").is_some_and(|kind| {
-        ["application/x-www-form-urlencoded", "multipart/form-data"]
-            .iter()
-            .any(|form| kind.get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form)))
-    });
-    if form {
-        return Ok(Vec::new());
-    }
-    match std::str::from_utf8(&body) {
-        Ok(_) => Ok(body),
-        Err(error) => Err(format!("The request body is not UTF-8 text: invalid byte at {}", error.valid_up_to())),
-    }
-}
-
-fn scored(reply: Reply) -> Answer {
-    let headers = reply.headers.unwrap_or_else(|| vec![("content-type".into(), "application/json".into())]);
-    let mut answer = Answer { status: reply.status, headers, body: reply.body };
-    if let Some(milliseconds) = reply.run_ms {
-        answer.headers.push(("x-ms-run-fn-exec-ms".into(), format!("{milliseconds:.3}")));
-    }
-    failed_flag(answer, reply.failed)
-}
-
-fn failed(status: u16, message: &str) -> Answer {
-    failed_flag(Answer::message(status, message), true)
-}
-
-fn failed_flag(answer: Answer, failed: bool) -> Answer {
-    answer.with("x-ms-run-function-failed", if failed { "True" } else { "False" })
-}
-
-/// A decimal header between router and scorer; nothing is guessed when it is malformed.
-fn number(head: &Head, name: &'static str) -> Result<Option<u64>, Refused> {
-    let Some(text) = head.header(name) else { return Ok(None) };
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let value = text.parse().ok().filter(|_| digits);
-    value.map(Some).ok_or(Refused::Status(400, "A header of the slot protocol is malformed."))
-}
-
-fn limit(head: &Head) -> Result<Option<u32>, Refused> {
-    Ok(number(head, wire::LIMIT)?.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)))
 }
 
 /// One line per request, in the original's form (R§15.10), with the request's id in front.
-fn access_log(head: &Head, answer: &Answer, took: Duration) {
-    let id = answer.headers.iter().find(|(name, _)| name == "x-request-id").map_or("-", |(_, id)| id);
-    let (question, query) = if head.query.is_empty() { ("", "") } else { ("?", head.query.as_str()) };
+fn access_log(head: &Head, id: &str, status: u16, took: Duration, length: usize) {
+    let (question, query) = if head.query().is_empty() { ("", "") } else { ("?", head.query()) };
     crate::log::later(
         'I',
         format_args!(
-            "[{id}] {} {}{question}{query} {} {:.3}ms {}",
-            head.method,
-            head.path,
-            answer.status,
+            "[{id}] {} {}{question}{query} {status} {:.3}ms {length}",
+            head.method(),
+            head.path(),
             took.as_secs_f64() * 1000.0,
-            answer.body.len()
         ),
     );
 }

@@ -181,10 +181,10 @@ def test_a_killed_worker_is_replaced_and_only_its_request_fails(start, tmp_path)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_run_beyond_its_deadline_is_a_500_and_is_stopped(start, workers):
+def test_a_run_beyond_its_deadline_is_a_504_and_is_stopped(start, workers):
     server = start("import time\n\ndef init():\n    pass\n\ndef run(data):\n    while data == 'for ever':\n        time.sleep(0.01)\n    return 1\n", WORKER_COUNT=workers)
     status, headers, text = server.request(body="for ever", headers={"x-azureml-deadline-ms": "100"})
-    assert (status, headers["x-ms-run-function-failed"]) == (500, "True")
+    assert (status, headers["x-ms-run-function-failed"]) == (504, "True")
     assert json.loads(text)["message"] == "Scoring timeout after 100 ms"
     eventually("the slot", lambda: server.request(body="now", headers={"x-azureml-limit": "1"})[0] == 200)
 
@@ -226,14 +226,14 @@ def test_a_script_that_exits_while_it_is_loaded_is_reported(start, place, worker
 def test_a_run_that_is_stuck_in_c_code_ends_the_process_so_that_it_is_replaced(start):
     server = start(f"def init():\n    pass\n\ndef run(data):\n    {STUCK}\n", AZUREML_TIMEOUT_GRACE_MS="50")
     status, _, text = server.request(body="x", headers={"x-azureml-deadline-ms": "50"})
-    assert (status, json.loads(text)["message"]) == (500, "Scoring timeout after 50 ms")
+    assert (status, json.loads(text)["message"]) == (504, "Scoring timeout after 50 ms")
     assert server.process.wait(60) == 4
     assert "does not stop at its time-out" in server.log()
 
 
 def test_a_worker_that_is_stuck_in_c_code_is_replaced(start):
     server = start(f"def init():\n    pass\n\ndef run(data):\n    if data == 'stuck':\n        {STUCK}\n    return 1\n", WORKER_COUNT="2")
-    assert server.request(body="stuck", headers={"x-azureml-deadline-ms": "50"})[0] == 500
+    assert server.request(body="stuck", headers={"x-azureml-deadline-ms": "50"})[0] == 504
     eventually("both slots", lambda: server.request(body="x", headers={"x-azureml-limit": "1"})[0] == 200)
 
 
@@ -241,7 +241,7 @@ def test_a_request_that_times_out_in_the_queue_is_never_run(start, tmp_path):
     server = start(GATED)
     with running(server, tmp_path / "a"):
         status, _, text = server.request(body=str(tmp_path / "b"), headers={"x-azureml-deadline-ms": "50"})
-        assert (status, json.loads(text)["message"]) == (500, "Scoring timeout after 50 ms")
+        assert (status, json.loads(text)["message"]) == (504, "Scoring timeout after 50 ms")
     (tmp_path / "c").touch()
     assert server.request(body=str(tmp_path / "c"))[0] == 200
     assert not (tmp_path / "b.entered").exists()

@@ -1,210 +1,183 @@
-"""Loads a user's score script and runs it: input and output conventions of the original server."""
+"""A user's score script: how its ``run`` is called, and what becomes of what it returns."""
 
-import importlib.util
-import inspect
+import contextlib
 import json
 import logging
-import os
-import re
-import signal
 import sys
 import time
-import traceback
-import urllib.parse
 
-from azureml_scorer import logs
-from azureml_scorer.aml_response import AMLResponse
+from azureml_scorer import inputs, jsontext, loading, logs, results, schema
+from azureml_scorer.deadline import ScoringTimeout
+from azureml_scorer.loading import LoadError
 
 _log = logging.getLogger("azmlinfsrv")
+_script_log = logging.getLogger("azmlinfsrv.user_script")
 
-JSON = "application/json"
-TEXT = "text/html; charset=utf-8"
 FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
-
-
-class LoadError(Exception):
-    """The script cannot be served. ``reason`` is a stable name, the text says file, line and message."""
-
-    def __init__(self, reason, message, trace=None):
-        super().__init__(message)
-        self.reason = reason
-        self.trace = trace
-
-
-class ScoringTimeout(BaseException):
-    """Raised in user code by the deadline; not an ``Exception``, so that a broad ``except`` lets it through."""
-
-
-def _place(error, path):
-    """File, line and message of an exception, at the innermost line of the script."""
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-    inside = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    if not inside:
-        return f"{path}: {text}"
-    return f"{path}, line {inside[-1].lineno}: {text}"
-
-
-def _traceback(error):
-    """The traceback without the frames of this server."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>"):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+_INTERNAL = "An unexpected internal error occurred. Check the logs for more info."
+_NOTHING = contextlib.nullcontext()
+# Code flags of coroutine and async generator functions.
+_ASYNC = 0x80 | 0x200
 
 
 class Script:
-    """A loaded score script after ``init()``."""
+    """A loaded score script after ``init()``.
 
-    def __init__(self, app_root, entry_script, alarm):
-        self._alarm = alarm
-        self._path = os.path.abspath(os.path.join(app_root, entry_script))
-        module = self._load()
-        inner = getattr(module, "driver_module", None)
-        self._run = getattr(inner, "run", None) or getattr(module, "run", None)
-        init = getattr(module, "init", None)
-        for name, function in (("init", init), ("run", self._run)):
-            if not callable(function):
-                raise LoadError("invalid_script", f"{self._path}: the score script has no function {name}()")
-        self._parameter, self._wants_headers = self._signature()
+    ``plain`` is ``run`` itself if it only wants the body's text. ``raw`` says that it wants every method.
+    """
+
+    def __init__(self, settings):
+        self._strict = settings.strict
+        self.dumps = jsontext.encoder(settings.nan, settings.strict)
+        loaded = loading.load(settings)
+        self._path, self.run = loaded.path, loaded.run
+        data, self._wants_headers = loading.parameters(loaded.path, loaded.run)
+        self.raw = _raw_requested()
+        self.decorated = schema.known_to(loaded.run) is not None
+        self.is_async = _is_async(loaded.run)
+        self.batch = getattr(loaded.run, "azureml_batch", None)
+        self._context = None
+        self._input = self._choose_input(data)
+        loading.initialise(loaded, settings)
+        if "flask" in sys.modules:
+            from azureml_scorer import wsgi
+
+            self._context = wsgi.context
+        self.plain = self._choose_plain(data)
+
+    def _choose_input(self, data):
+        if self.raw and self.decorated:
+            raise LoadError("invalid_script", f"{self._path}: run() cannot be decorated with both @rawhttp and @input_schema")
+        if self.decorated:
+            names = ", ".join(parameter.name for parameter in data)
+            _script_log.info("run() is decorated with @input_schema. Server will invoke it with the following arguments: %s.", names)
+            return inputs.Fields(data)
+        missing = [parameter.name for parameter in data[1:] if parameter.required]
+        if missing and not self._strict:
+            message = f"run() needs a value for {', '.join(missing)} too, but without @input_schema it gets only {data[0].name}"
+            raise LoadError("invalid_script", f"{self._path}: {message}")
+        if self.raw:
+            _script_log.info("run() is decorated with @rawhttp. Server will invoke it with the flask request object.")
+            return inputs.Raw(data, _raw_request)
+        _script_log.info("run() is not decorated. Server will invoke it with the input in JSON string.")
+        return inputs.Text(data, self._strict)
+
+    def _choose_plain(self, data):
+        if self.raw or self.decorated or self.is_async or self._wants_headers or self._context or self._strict:
+            return None
+        if not data[0].keyword_only:
+            return self.run
+        run, name = self.run, data[0].name
+        return lambda text: run(**{name: text})
+
+    @property
+    def run_batch(self):
+        """``run`` of a batch: takes a list of texts."""
+        return self.run
+
+    def answer(self, request):
+        """Answers a request for which the core does not call ``plain`` itself."""
+        arguments = self._arguments(request)
+        if arguments is None:
+            return
+        with self._surroundings(request) as context:
+            if context is not None and self.raw:
+                arguments = self._with_headers(request, {next(iter(arguments)): context.request})
+            self.result(request, request.call(self.run, (), arguments))
+
+    def _surroundings(self, request):
+        """Flask's request context for a script that uses Flask."""
+        return _NOTHING if self._context is None else self._context(request)
+
+    async def answer_async(self, request):
+        """Answers a request in an event loop, for an ``async def run``."""
+        arguments = self._arguments(request)
+        if arguments is None:
+            return
+        with self._surroundings(request):
+            await self._run_async(request, arguments)
+
+    async def _run_async(self, request, arguments):
+        started = time.perf_counter()
+        value = self.run(**arguments)
+        if hasattr(type(value), "__await__"):
+            value = await value
+        if hasattr(type(value), "__anext__"):
+            from azureml_scorer import streams
+
+            await streams.send_async(request, value, started)
+        else:
+            request.ran(time.perf_counter() - started)
+            self.result(request, value)
+
+    def _arguments(self, request):
+        """The arguments of ``run``; None if the request is answered already."""
+        if request.method not in ("GET", "POST") and not self.raw:
+            if request.method == "OPTIONS":
+                request.reply(200, [("content-type", results.TEXT)], b"", False)
+            else:
+                self._refuse(request, 405, "Method not allowed")
+            return None
         try:
-            init()
-        except BaseException as error:
-            raise LoadError("init_failed", f"init() failed: {_place(error, self._path)}", _traceback(error)) from error
+            return self._with_headers(request, self._input.arguments(request))
+        except inputs.BadInput as error:
+            self._refuse(request, error.status, str(error))
+            return None
 
-    def _load(self):
-        if not os.path.isfile(self._path):
-            raise LoadError("start_failed", f"{self._path}: there is no such score script")
-        spec = importlib.util.spec_from_file_location("entry_module", self._path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["entry_module"] = module
+    def _with_headers(self, request, arguments):
+        if self._wants_headers:
+            arguments["request_headers"] = inputs.request_headers(request)
+        return arguments
+
+    def _refuse(self, request, status, message, failed=False):
+        request.reply(status, None, json.dumps({"message": message}), failed)
+
+    def result(self, request, value):
+        """Sends what ``run`` has returned."""
         try:
-            spec.loader.exec_module(module)
-        except BaseException as error:
-            raise LoadError("import_failed", _place(error, self._path), _traceback(error)) from error
-        return module
-
-    def _signature(self):
-        """Name of the data parameter, and whether the request's headers are wanted beside it."""
-        parameters = inspect.signature(self._run).parameters.values()
-        unusable = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        for parameter in parameters:
-            if parameter.kind in unusable:
-                raise LoadError("invalid_script", f"{self._path}: run() may not have the parameter {str(parameter)!r}")
-        names = [parameter.name for parameter in parameters]
-        data = [name for name in names if name != "request_headers"]
-        if not data:
-            raise LoadError("invalid_script", f"{self._path}: run() must have a parameter for the request's data")
-        return data[0], "request_headers" in names
-
-    def answer(self, method, query, headers, text, request_id, seconds, timeout_ms):
-        """Runs one request: (status, headers, body, failed, milliseconds of run or None).
-
-        ``seconds`` are left of the time-out. With ``alarm`` this process rings the alarm at it, else the IO thread does.
-        ``headers`` is called for the request's headers if ``run`` wants them.
-        """
-        global _deadline
-        logs.request_id = request_id
-        try:
-            arguments = {self._parameter: _query(query) if method == "GET" else text}
-            if self._wants_headers:
-                arguments["request_headers"] = {name.title(): value for name, value in headers()}
-            started = time.perf_counter()
-            try:
-                # A little early, because the alarm that belongs to the deadline must not be taken for an old one.
-                _deadline = time.monotonic() + seconds - 0.005
-                if self._alarm:
-                    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
-                result = self._run(**arguments)
-            finally:
-                _deadline = None
-                if self._alarm:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-            milliseconds = (time.perf_counter() - started) * 1000
-        except ScoringTimeout:
-            _log.error("run() was stopped at its time-out")
-            return _message(500, f"Scoring timeout after {timeout_ms} ms")
-        except BaseException as error:
-            # SystemExit too: one request must not end the server for all others.
-            _log.error("run() failed:\n%s", _traceback(error))
-            return _message(500, FAILED)
-        try:
-            status, out, content, failed = _render(result)
+            results.answer(request, value, self.dumps, self._strict)
+        except results.BrokenStream as error:
+            self.failed(request, error.__cause__)
         except Exception as error:
-            _log.error("the result of run() cannot be sent: %s: %s", type(error).__name__, error)
-            return _message(500, FAILED)
-        return status, out, content, failed, milliseconds
+            _log.error("The result of run() cannot be sent: %s: %s", type(error).__name__, error)
+            # The original took this for an error of its own.
+            self._refuse(request, 500, _INTERNAL if self._strict else FAILED, not self._strict)
 
-    def finish(self):
-        """Writes what the request printed without a line end, and forgets its id."""
-        if logs.unfinished:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            logs.unfinished = False
-        logs.request_id = ""
+    def failed(self, request, error):
+        """Answers for an exception out of user code; ``SystemExit`` too: one request must not end the server for all."""
+        if isinstance(error, ScoringTimeout):
+            _log.error("run() was stopped at its time-out")
+            self._refuse(request, 500, FAILED, True)
+            return
+        if self.decorated and not self._strict:
+            from azureml_scorer.schema.errors import violation_in
 
+            violation = violation_in(error)
+            if violation is not None:
+                self._refuse(request, 400, f"The request does not fit the schema of run(): {violation}")
+                return
+        _log.error("Encountered Exception: %s", loading.user_traceback(error))
+        self._refuse(request, 500, FAILED, True)
 
-def _query(query):
-    """The query as JSON text; values that are JSON are taken as such, repeated names become lists."""
-    values = {}
-    for name, text in urllib.parse.parse_qsl(query, keep_blank_values=True):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        values.setdefault(name, []).append(value)
-    return json.dumps({name: found[0] if len(found) == 1 else found for name, found in values.items()})
-
-
-def _message(status, message):
-    return status, [("content-type", JSON)], json.dumps({"message": message}).encode(), True, None
+    def flush_prints(self):
+        """Writes what the request has printed without a line end."""
+        logs.flush_prints()
 
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# The server frames its answers itself.
-_FRAMING = {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
+def _raw_requested():
+    """Whether ``@rawhttp`` was used anywhere in the process, as in the original: ours, or the original's own."""
+    names = ("azureml_scorer.aml_request", "azureml_inference_server_http.api.aml_request", "azureml.contrib.services.aml_request")
+    return any(getattr(sys.modules.get(name), "_rawHttpRequested", False) for name in names)
 
 
-def _render(result):
-    if isinstance(result, AMLResponse):
-        return _response(result)
-    if isinstance(result, (bytes, bytearray, memoryview)):
-        return 200, [("content-type", "application/octet-stream")], bytes(result), False
-    # No headers: the core knows those of JSON.
-    return 200, None, json.dumps({} if result is None else result).encode(), False
+def _raw_request(request):
+    from azureml_scorer import wsgi
+
+    return wsgi.raw_request(request)
 
 
-def _response(result):
-    if result.json_str:
-        content, kind = json.dumps(result.message).encode(), JSON
-    else:
-        message = result.message
-        content = bytes(message) if isinstance(message, (bytes, bytearray)) else str(message).encode()
-        kind = TEXT
-    if not 200 <= result.status_code <= 599:
-        raise ValueError(f"the status code {result.status_code} is not between 200 and 599")
-    headers = {"content-type": kind}
-    headers.update({str(name).lower(): str(value) for name, value in result.response_headers.items()})
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"the response header name {name!r} is not valid")
-        if any(character in value for character in "\r\n\0"):
-            raise ValueError(f"the response header {name!r} has a line break")
-    sent = [(name, value) for name, value in headers.items() if name not in _FRAMING]
-    return result.status_code, sent, content, bool(result.run_function_failed or result.status_code >= 500)
-
-
-# When the running request must end; None while no user code runs. The alarm may ring late, when run() is just returning
-# or the next request runs already, and must stop neither.
-_deadline = None
-
-
-def _stop(_signal, _frame):
-    if _deadline is not None and time.monotonic() >= _deadline:
-        raise ScoringTimeout
-
-
-def prepare():
-    """Signals of a thread that runs user code: the deadline raises in it, Ctrl-C is the server's."""
-    signal.signal(signal.SIGALRM, _stop)
+def _is_async(run):
+    while hasattr(run, "__wrapped__"):
+        run = run.__wrapped__
+    code = getattr(run, "__code__", None) or getattr(getattr(type(run), "__call__", None), "__code__", None)
+    return code is not None and bool(code.co_flags & _ASYNC)

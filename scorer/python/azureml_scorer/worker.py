@@ -1,73 +1,51 @@
-"""A worker process: runs user code for a parent that owns sockets and slots.
-
-Frames in both directions: two 8-byte big-endian lengths, a JSON header, a body.
-"""
+"""A worker process: runs user code for a parent that owns sockets and slots."""
 
 import json
 import os
 import signal
-import socket
-import struct
 import sys
 
-from azureml_scorer import imports, logs, settings as settings_module, swagger
-from azureml_scorer._core import die_with_parent
-from azureml_scorer.main import load
-from azureml_scorer.script import LoadError, prepare
-
-_LENGTHS = struct.Struct(">QQ")
-
-
-def _send(stream, header, body=b""):
-    header = json.dumps(header).encode()
-    stream.write(_LENGTHS.pack(len(header), len(body)) + header)
-    stream.write(body)
-    stream.flush()
-
-
-def _receive(stream):
-    lengths = stream.read(_LENGTHS.size)
-    if len(lengths) < _LENGTHS.size:
-        return None
-    header, body = _LENGTHS.unpack(lengths)
-    return json.loads(stream.read(header)), stream.read(body)
+from azureml_scorer import _core, deadline, swagger
+from azureml_scorer.main import begin, load, serve as answer
+from azureml_scorer.script import LoadError
 
 
 def main():
-    # The parent's end of the socket is standard input; user code gets an empty one instead.
-    parent = socket.socket(fileno=os.dup(0))
+    # The parent's end of the socket is standard input.
+    worker = _core.Worker(os.dup(0))
+    leave_stdin()
+    script, started = prepare(worker.say)
+    serve(worker, script, started)
+
+
+def leave_stdin():
+    """Gives user code an empty standard input."""
     with open(os.devnull, "rb") as empty:
         os.dup2(empty.fileno(), 0)
-    stream = parent.makefile("rwb")
-    die_with_parent(os.dup(parent.fileno()))
+
+
+def prepare(say):
+    """Loads the script: it, and what there is to say of it. Says why and ends the process when it cannot be served."""
     # The parent drains on these and then closes the socket.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = settings_module.read([])
-    logs.install(settings.log_level)
-    imports.install()
-    sys.path[:0] = settings_module.search_paths(settings)
-    prepare()
+    settings = begin([])
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
-            script = load(settings, trace, alarm=True)
+            script = load(settings, trace)
+        documents = swagger.documents(script.run, settings)
     except LoadError as error:
-        _send(stream, {"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace})
+        say(json.dumps({"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace}))
         sys.exit(3)
-    _send(stream, {"event": "ready", "swagger": swagger.documents()})
-    while (frame := _receive(stream)) is not None:
-        question, body = frame
-        status, headers, content, failed, run_ms = script.answer(
-            question["method"],
-            question["query"],
-            lambda: question["headers"],
-            body.decode(),
-            question["request_id"],
-            question["left_ms"] / 1000,
-            question["timeout_ms"],
-        )
-        _send(stream, {"status": status, "headers": headers, "failed": failed, "run_ms": run_ms}, content)
-        script.finish()
+    return script, json.dumps({"event": "ready", "swagger": documents, "raw": script.raw})
+
+
+def serve(worker, script, started):
+    """Answers requests until the parent closes the socket."""
+    deadline.prepare()
+    worker.say(started)
+    answer(worker, script)
+    worker.flush()
 
 
 if __name__ == "__main__":

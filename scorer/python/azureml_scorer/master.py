@@ -1,0 +1,71 @@
+"""Keeps a server alive where nobody else does: a process that only waits, and starts another server when one dies."""
+
+import logging
+import os
+import signal
+import sys
+import time
+
+from azureml_scorer import _core
+
+_log = logging.getLogger("azmlinfsrv")
+
+# Exit codes that mean that another start would end the same way: in order, bad flags, a script that cannot be served.
+_FINAL = (0, 1, 3)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5
+# A server that has lived for so many seconds did not die of its start.
+_SOUND = 10
+
+
+def keep_alive():
+    """Returns in a child, which is to serve. The calling process stays behind and ends as its last child does.
+
+    Must be called before the process has threads. Listening sockets that are open stay with both.
+    """
+    child = 0
+    ending = False
+
+    def end(number, _frame):
+        nonlocal ending
+        ending = True
+        if child:
+            os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    pause = _FIRST_PAUSE
+    while True:
+        # A signal between the fork and what follows it would meet the wrong handler.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        watched, kept = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(kept)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+            _core.die_with_parent(watched)
+            return
+        os.close(watched)
+        started = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+        code = _wait(child)
+        child = 0
+        os.close(kept)
+        if ending or code in _FINAL:
+            sys.exit(code if code >= 0 else 128 - code)
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        _log.error("The server process ended %s and is started again", how)
+        pause = _FIRST_PAUSE if time.monotonic() - started > _SOUND else min(pause * 2, _LONGEST_PAUSE)
+        time.sleep(pause)
+        if ending:
+            sys.exit(0)
+
+
+def _wait(child):
+    """The exit code of the child, or minus the signal that ended it; as the first process of a container, this one also
+    takes note of the ends of others' children."""
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)

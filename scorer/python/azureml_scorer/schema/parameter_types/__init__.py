@@ -1,0 +1,1 @@
+"""Parameter types. None is imported here: each needs its own package, pandas or numpy for example."""
