@@ -91,6 +91,10 @@ wheels: check-tools $(tools)/bin/zig $(tools)/bin/uv ## Builds the scorer's whee
 	@$(tools)/bin/maturin sdist --manifest-path scorer/Cargo.toml --out $(dist) 2>/dev/null
 	@ls -1 $(dist)
 
+.PHONY: wheels-test
+wheels-test: wheels ## Installs what `make wheels` packed into bare environments of every Python here, and serves there
+	@DIST=$(dist) $(tools)/bin/python -m pytest -q scorer/tests/packaging
+
 quickstart := examples/quickstart
 # A provider that was built anew has the version and another checksum than the one in the lock file.
 quickstart_init = rm -f $(quickstart)/.terraform.lock.hcl; $(TERRAFORM) -chdir=$(quickstart) init -input=false -no-color > $(target)/quickstart-init.log 2>&1 || { cat $(target)/quickstart-init.log; exit 1; }
@@ -171,6 +175,7 @@ test: check-test-tools build lint quickstart-test packages ## Runs everything th
 	@$(CARGO) test --release --workspace
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
+	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
 	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
 
