@@ -9,13 +9,10 @@ use super::super::report::say;
 use super::super::tools;
 use super::peers::Subject;
 
-/// The version that is installed where the system has none.
-const UV: &str = "uv==0.13.9";
-
 /// Installs the wheel that was built, and the peers; ours.
 pub(super) fn all(peers: &[Subject]) -> Result<Subject, BenchError> {
     let python = python()?;
-    let uv = uv(&python)?;
+    let uv = uv()?;
     let inputs = tools::inputs().join("scorer");
     let ours = Subject::ours();
     say("==> Installing the wheel and the peers");
@@ -35,19 +32,14 @@ fn python() -> Result<PathBuf, BenchError> {
     Ok(found.trim().into())
 }
 
-/// uv of the system, else one of our own.
-fn uv(python: &Path) -> Result<PathBuf, BenchError> {
+/// uv of the system, else that of the Makefile.
+fn uv() -> Result<PathBuf, BenchError> {
     if tools::output(Command::new("uv").arg("--version")).is_ok() {
         return Ok("uv".into());
     }
-    let home = tools::directory()?.join("uv");
-    let program = home.join("bin/uv");
-    if !program.is_file() {
-        tools::output(Command::new(python).args(["-m", "venv", "--clear"]).arg(&home))?;
-        let mut install = Command::new(home.join("bin/pip"));
-        tools::output(install.args(["install", "--quiet", "--disable-pip-version-check", UV]))?;
-    }
-    Ok(program)
+    tools::build("uv")?;
+    let program = tools::target().join("tools/bin/uv");
+    if program.is_file() { Ok(program) } else { Err(BenchError::NotBuilt(program)) }
 }
 
 /// Makes an environment, unless it is there with just these requirements and this Python.
