@@ -58,6 +58,7 @@ $(tools)/bin/cargo-deny:
 .PHONY: wheel
 wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this machine
 	@echo "==> Building the scorer's wheel"
+	@rm -f $(target)/wheels/azureml_scorer-*.whl
 	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
 
 .PHONY: build
