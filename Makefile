@@ -43,23 +43,58 @@ $(tools)/bin/maturin:
 	@$(PYTHON) -m venv $(tools)
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check 'maturin==1.16.0' 'pytest==9.*'
 
+# The lowest glibc that Rust's standard library runs on. zig links against it wherever it is built.
+glibc := 2.17
+$(tools)/bin/zig: $(tools)/bin/maturin
+	@echo "==> Installing zig, which links wheels for older systems"
+	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check 'ziglang==0.17.1' 'auditwheel==6.8.2'
+	@printf '#!/bin/sh\nexec "%s" -m ziglang "$$@"\n' $(tools)/bin/python > $@
+	@chmod +x $@
+
 $(tools)/bin/cargo-deny:
 	@echo "==> Installing cargo-deny, which checks the dependencies' licences and sources"
 	@$(CARGO) install --quiet --locked --root $(tools) cargo-deny --version 0.20.2
 
-.PHONY: build
-build: check-tools $(tools)/bin/maturin ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
-	@echo "==> Building the provider and the router"
-	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
+.PHONY: wheel
+wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this machine
 	@echo "==> Building the scorer's wheel"
 	@rm -f $(target)/wheels/azureml_scorer-*.whl
 	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
+
+.PHONY: build
+build: wheel ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
+	@echo "==> Building the provider and the router"
+	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
 	@mkdir -p $(mirror)
 	@rm -f $(mirror)/*.whl
 	@install -m 0755 $(target)/release/terraform-provider-azureml $(mirror)/terraform-provider-azureml_v$(version)
 	@install -m 0755 $(target)/release/azureml-fe $(mirror)/azureml-fe
 	@install -m 0644 $(target)/wheels/azureml_scorer-$(version)-*.whl $(mirror)/
 	@printf 'provider_installation {\n  filesystem_mirror {\n    path    = "%s"\n    include = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n  direct {\n    exclude = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n}\n' $(target)/mirror > $(TF_CLI_CONFIG_FILE)
+
+dist := $(target)/dist
+wheel_of_release = PATH=$(tools)/bin:$$PATH SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --zig --compatibility manylinux_$(subst .,_,$(glibc)) --manifest-path scorer/Cargo.toml --out $(dist)
+# Where there is a free-threaded Python: found by uv, or named.
+FREE_THREADED ?= $(shell $(tools)/bin/uv python find --no-project 3.14t 2>/dev/null)
+
+.PHONY: wheels
+wheels: check-tools $(tools)/bin/zig $(tools)/bin/uv ## Builds the scorer's wheels for release, for any Linux, and its source distribution
+	@rm -rf $(dist)
+	@echo "==> Building the scorer's wheel for CPython 3.9 and newer, glibc $(glibc) and newer"
+	@$(wheel_of_release) --interpreter $(PYTHON)
+	@if [ -n "$(FREE_THREADED)" ]; then \
+	  echo "==> Building the scorer's wheel for $(FREE_THREADED)"; \
+	  $(wheel_of_release) --no-default-features --interpreter "$(FREE_THREADED)"; \
+	else \
+	  echo "There is no free-threaded Python 3.14 (python3.14t) here, so no wheel for it is built; name one with FREE_THREADED=..."; \
+	fi
+	@echo "==> Packing the scorer's source distribution"
+	@$(tools)/bin/maturin sdist --manifest-path scorer/Cargo.toml --out $(dist) 2>/dev/null
+	@ls -1 $(dist)
+
+.PHONY: wheels-test
+wheels-test: wheels ## Installs what `make wheels` packed into bare environments of every Python here, and serves there
+	@DIST=$(dist) $(tools)/bin/python -m pytest -q scorer/tests/packaging
 
 quickstart := examples/quickstart
 # A provider that was built anew has the version and another checksum than the one in the lock file.
@@ -114,6 +149,9 @@ lint: $(cargo_deny) ## Checks formatting, lints, licences, and the published sch
 audit: $(cargo_deny) ## Compares the dependencies with the RustSec advisory database, which it fetches
 	@$(cargo_deny) --all-features check advisories
 
+.PHONY: uv
+uv: $(tools)/bin/uv
+
 $(tools)/bin/uv: $(tools)/bin/maturin
 	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
 
@@ -138,6 +176,7 @@ test: check-test-tools build lint quickstart-test packages ## Runs everything th
 	@$(CARGO) test --release --workspace
 	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
+	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
 	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serving::environment::{CondaError, OtherCondaPackages, RequirementError};
 
+use super::python::OLDEST;
+
 /// Why an environment could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -15,7 +17,8 @@ pub enum Error {
     Definition(#[from] DefinitionError),
     /// Neither `uv` nor a Python that could install it.
     #[error(
-        "environments are made with the program uv, which is not on PATH and could not be installed: {reason}; install uv (https://docs.astral.sh/uv/), or Python 3.10 or newer with its venv module"
+        "environments are made with the program uv, which is not on PATH and could not be installed: {reason}; install uv (https://docs.astral.sh/uv/), or Python {} or newer with its venv module",
+        oldest()
     )]
     NoUv {
         /// Why it could not be installed.
@@ -32,7 +35,7 @@ pub enum Error {
         tail: String,
     },
     /// A Python that the scorer does not run on.
-    #[error("the environment asks for Python {found}, but the scorer needs Python 3.10 or newer")]
+    #[error("the environment asks for Python {found}, but the scorer needs Python {} or newer", oldest())]
     OldPython {
         /// The version.
         found: String,
@@ -96,6 +99,11 @@ pub enum Error {
     /// A workspace that is not a directory of this machine.
     #[error("workspace {0} is not a directory of this machine, so no virtual environment can be built in it")]
     NotLocal(crate::workspace::WorkspaceId),
+}
+
+/// The oldest Python that the scorer runs on.
+pub(super) fn oldest() -> String {
+    format!("{}.{}", OLDEST.0, OLDEST.1)
 }
 
 fn available(found: &[String]) -> String {

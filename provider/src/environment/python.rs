@@ -8,7 +8,8 @@ use super::error::Error;
 use super::process::{self, Log};
 use super::uv::Uv;
 
-const OLDEST: (u32, u32) = (3, 10);
+/// The oldest version that the scorer runs on, `requires-python` of its `pyproject.toml`.
+pub(super) const OLDEST: (u32, u32) = (3, 9);
 const PROBE: &str = "import platform, sysconfig; print(platform.python_version(), sysconfig.get_platform())";
 
 /// An interpreter of this machine.
@@ -68,4 +69,42 @@ impl Python {
 pub fn same_minor(version: &str) -> String {
     let minor: Vec<&str> = version.split('.').take(2).collect();
     format!("=={}.*", minor.join("."))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A program that tells this version, as an interpreter does.
+    fn interpreter(folder: &Path, version: &str) -> PathBuf {
+        let path = folder.join(format!("python-{version}"));
+        std::fs::write(&path, format!("#!/bin/sh\necho {version} linux-x86_64\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        path
+    }
+
+    #[tokio::test]
+    async fn the_oldest_python_of_the_scorer_is_taken_and_an_older_one_refused_by_its_version() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for version in ["3.9.18", "3.10.13", "3.14.0", "4.0.0"] {
+            let python = Python::probe(&interpreter(folder.path(), version)).await.expect("new enough");
+            assert_eq!((python.version.as_str(), python.platform.as_str()), (version, "linux-x86_64"));
+        }
+        for version in ["3.8.18", "2.7.18"] {
+            let error = Python::probe(&interpreter(folder.path(), version)).await.expect_err("too old").to_string();
+            assert_eq!(
+                error,
+                format!("the environment asks for Python {version}, but the scorer needs Python 3.9 or newer")
+            );
+        }
+    }
+
+    #[test]
+    fn the_scorers_package_asks_for_the_same_python() {
+        let package = include_str!("../../../scorer/pyproject.toml");
+        let asked = format!("requires-python = \">={}.{}\"", OLDEST.0, OLDEST.1);
+        assert!(package.contains(&asked), "scorer/pyproject.toml lacks {asked}");
+    }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::error::Error;
+use super::error::{Error, oldest};
 use super::process::{self, Log};
+use super::python::OLDEST;
 use crate::workspace::store::{create_private_directory, lock_exclusively};
 
 const PROGRAM: &str = if cfg!(windows) { "uv.exe" } else { "uv" };
@@ -89,13 +90,13 @@ async fn system_python(paths: &OsStr) -> Result<PathBuf, Error> {
     for directory in std::env::split_paths(paths) {
         for program in names.iter().map(|name| directory.join(name)).filter(|program| program.is_file()) {
             let mut command = Command::new(&program);
-            command.args(["-c", "import sys, venv; sys.exit(sys.version_info < (3, 10))"]);
+            command.arg("-c").arg(format!("import sys, venv; sys.exit(sys.version_info < {OLDEST:?})"));
             if process::output(command).await.is_ok() {
                 return Ok(program);
             }
         }
     }
-    Err(Error::NoUv { reason: "there is no Python 3.10 or newer on PATH to install it with".to_owned() })
+    Err(Error::NoUv { reason: format!("there is no Python {} or newer on PATH to install it with", oldest()) })
 }
 
 pub(super) fn remove_directory(path: &Path) -> std::io::Result<()> {
@@ -113,6 +114,6 @@ mod tests {
     async fn without_any_python_the_error_says_what_to_install() {
         let folder = tempfile::tempdir().expect("a folder");
         let error = Uv::install(folder.path(), OsStr::new("/nonexistent")).await.expect_err("refused").to_string();
-        assert!(error.contains("Python 3.10") && error.contains("https://docs.astral.sh/uv/"), "{error}");
+        assert!(error.contains("Python 3.9") && error.contains("https://docs.astral.sh/uv/"), "{error}");
     }
 }

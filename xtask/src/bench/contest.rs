@@ -19,7 +19,7 @@ pub(super) const QUIET: f64 = 0.1;
 /// How long and how often each server is measured under each load.
 #[derive(Clone, clap::Args)]
 pub(crate) struct Turns {
-    /// Only loads whose name contains this, such as "256"
+    /// Only what has this in its name, such as "256"
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Seconds of one turn of one server under one load
@@ -33,6 +33,9 @@ pub(crate) struct Turns {
     patience: u64,
 }
 
+/// Turns a load's body into one that a server understands.
+pub(super) type Translation = fn(&[u8]) -> Vec<u8>;
+
 /// A running server.
 pub(super) struct Contender {
     pub(super) name: String,
@@ -45,6 +48,8 @@ pub(super) struct Contender {
     pub(super) log: PathBuf,
     /// Whether the others are compared with it.
     pub(super) peer: bool,
+    /// Puts a load's body as this server wants it.
+    pub(super) translate: Option<Translation>,
 }
 
 /// What is asked of every server.
@@ -54,8 +59,20 @@ pub(super) struct Load {
     pub(super) body: Vec<u8>,
 }
 
+impl Turns {
+    /// Whether something of this name is to be measured.
+    pub(super) fn want(&self, title: &str) -> bool {
+        title.contains(&self.only)
+    }
+
+    /// How long one turn lasts.
+    pub(super) fn length(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+}
+
 impl Load {
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let plural = if self.connections == 1 { "" } else { "s" };
         format!("{} over {} connection{plural}", self.name, self.connections)
     }
@@ -105,11 +122,12 @@ pub(super) fn run(contenders: &[Contender], loads: &[Load], turns: &Turns) -> Re
     let body = tempfile::NamedTempFile::new().map_err(file("a temporary file"))?;
     let mut heats = Vec::new();
     report::introduce(contenders);
-    for load in loads.iter().filter(|load| load.title().contains(&turns.only)) {
+    for load in loads.iter().filter(|load| turns.want(&load.title())) {
         let name = load.title();
         say(&format!("==> {name}"));
-        fs::write(body.path(), &load.body).map_err(file(body.path()))?;
         let turn = |contender: &Contender, seconds| -> Result<(Figures, f64), BenchError> {
+            let translated = contender.translate.map(|translate| translate(&load.body));
+            fs::write(body.path(), translated.as_deref().unwrap_or(&load.body)).map_err(file(body.path()))?;
             let foreign = ForeignMeter::start()?;
             let before = processes::cpu(contender.process)?;
             let sample = wrk::run(&contender.url, body.path(), load.connections, seconds)?;
@@ -215,7 +233,15 @@ mod tests {
     use super::*;
 
     fn contender(name: &str, peer: bool) -> Contender {
-        Contender { name: name.to_owned(), version: None, process: 0, url: String::new(), log: PathBuf::new(), peer }
+        Contender {
+            name: name.to_owned(),
+            version: None,
+            process: 0,
+            url: String::new(),
+            log: PathBuf::new(),
+            peer,
+            translate: None,
+        }
     }
 
     fn figures(cpu_us: f64, requests_per_second: f64) -> Figures {

@@ -40,8 +40,8 @@ pub(crate) enum BenchError {
         /// The last of what it said.
         output: String,
     },
-    /// What `make build` should have left is not there.
-    #[error("{} is missing although `make build` succeeded", .0.display())]
+    /// What the Makefile should have left is not there.
+    #[error("{} is missing although `make` succeeded", .0.display())]
     NotBuilt(PathBuf),
     /// A server did not come up, or answers something else than its peers.
     #[error("{server} {what}\n{log}")]
@@ -77,6 +77,17 @@ pub(crate) enum BenchError {
     /// An argument has an unknown form.
     #[error("{0:?} is not NAME=PATH")]
     Beside(String),
+    /// A name that no peer has.
+    #[error("there is no peer {name:?}; there is {known}")]
+    Peer {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Some of what was to be measured could not be; each was told when it failed.
+    #[error("these could not be measured, see above: {0}")]
+    Groups(String),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {

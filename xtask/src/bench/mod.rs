@@ -24,7 +24,7 @@ pub(crate) use error::BenchError;
 pub(crate) enum Bench {
     /// azureml-fe beside nginx: key check and an 80/20 split over two backends
     Router(router::Arguments),
-    /// azureml-scorer beside azureml-inference-server-http and Granian: one worker, one score script
+    /// azureml-scorer beside azureml-inference-server-http, Granian and six others, on the same score scripts
     Scorer(scorer::Arguments),
     /// The provider's start, from exec to its handshake line
     Provider(provider::Arguments),

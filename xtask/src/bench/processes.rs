@@ -5,6 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::error::{BenchError, file};
 
 /// `USER_HZ`, the same on every architecture that Linux and Rust have in common.
@@ -17,6 +19,8 @@ struct Process {
     parent: u32,
     /// CPU time of the process and of those of its children that it has waited for, in clock ticks.
     ticks: u64,
+    /// When it began, in clock ticks since the machine did: tells it from a later one of the same id.
+    began: u64,
 }
 
 impl Process {
@@ -27,7 +31,7 @@ impl Process {
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         // utime, stime, cutime and cstime are fields 14 to 17 of proc(5), counted from the id.
         let ticks = (11..15).map(number).sum::<Option<u64>>()?;
-        Some(Self { id, parent: fields.get(1)?.parse().ok()?, ticks })
+        Some(Self { id, parent: fields.get(1)?.parse().ok()?, ticks, began: number(19)? })
     }
 
     /// All that there are. One that ends meanwhile is left out.
@@ -67,15 +71,53 @@ pub(super) fn cpu(root: u32) -> Result<Duration, BenchError> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Resident memory of a process and its descendants, in bytes. What they share counts for each.
-pub(super) fn resident(root: u32) -> Result<u64, BenchError> {
-    let members = family(&Process::all()?, root);
-    let statuses = members.iter().filter_map(|member| fs::read_to_string(format!("/proc/{member}/status")).ok());
-    Ok(statuses.filter_map(|status| resident_kilobytes(&status)).sum::<u64>() * 1024)
+/// Memory of a process and its descendants, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// What they share counts for each.
+    pub(super) resident: u64,
+    /// What they share counts once.
+    pub(super) proportional: u64,
 }
 
-fn resident_kilobytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// The processes of a server at a moment: the one that was started and all its descendants.
+pub(super) struct Members(Vec<Process>);
+
+impl Members {
+    pub(super) fn of(root: u32) -> Result<Self, BenchError> {
+        let mut processes = Process::all()?;
+        let members = family(&processes, root);
+        processes.retain(|process| members.contains(&process.id));
+        Ok(Self(processes))
+    }
+
+    /// Kills those that are still there.
+    pub(super) fn kill(self) {
+        let now = Process::all().unwrap_or_default();
+        let same = |then: &Process| now.iter().any(|one| (one.id, one.began) == (then.id, then.began));
+        for member in self.0.iter().filter(|member| same(member)) {
+            if let Some(id) = i32::try_from(member.id).ok().and_then(Pid::from_raw) {
+                // It may have ended just now.
+                let _ = kill_process(id, Signal::KILL);
+            }
+        }
+    }
+}
+
+/// Memory of a server.
+pub(super) fn memory(root: u32) -> Result<Memory, BenchError> {
+    let mut memory = Memory::default();
+    for member in family(&Process::all()?, root) {
+        // A process may end between the listing and the reading.
+        let rollup = fs::read_to_string(format!("/proc/{member}/smaps_rollup")).unwrap_or_default();
+        memory.resident += kilobytes(&rollup, "Rss:").unwrap_or(0) * 1024;
+        memory.proportional += kilobytes(&rollup, "Pss:").unwrap_or(0) * 1024;
+    }
+    Ok(memory)
+}
+
+fn kilobytes(rollup: &str, name: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
@@ -121,12 +163,12 @@ mod tests {
     const STAT: &str = "4242 (a) R (b 1 2) S 17 4242 4242 0 -1 4194304 9 8 7 6 100 20 3 4 20 0 1 0 5 6 7";
 
     fn process(id: u32, parent: u32) -> Process {
-        Process { id, parent, ticks: 0 }
+        Process { id, parent, ticks: 0, began: 0 }
     }
 
     #[test]
     fn a_process_is_read_whatever_its_name_holds() {
-        assert_eq!(Process::parse(STAT), Some(Process { id: 4242, parent: 17, ticks: 127 }));
+        assert_eq!(Process::parse(STAT), Some(Process { id: 4242, parent: 17, ticks: 127, began: 5 }));
         assert_eq!(Process::parse("4242 (cut"), None);
         assert_eq!(Process::parse(""), None);
     }
@@ -138,9 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_read_from_the_status() {
-        assert_eq!(resident_kilobytes("VmHWM:\t  99 kB\nVmRSS:\t    1234 kB\nThreads:\t3\n"), Some(1234));
-        assert_eq!(resident_kilobytes("Name:\tkthreadd\n"), None);
+    fn memory_is_read_from_the_sum_of_the_mappings() {
+        let rollup =
+            "55a0-7ffd ---p 00000000 00:00 0 [rollup]\nRss:        1234 kB\nPss:         99 kB\nPss_Dirty:   7 kB\n";
+        assert_eq!((kilobytes(rollup, "Rss:"), kilobytes(rollup, "Pss:")), (Some(1234), Some(99)));
+        assert_eq!(kilobytes("Name:\tkthreadd\n", "Rss:"), None);
     }
 
     #[test]
@@ -154,6 +198,7 @@ mod tests {
     fn the_running_process_has_used_cpu_time_and_memory() {
         let own = std::process::id();
         assert!(cpu(own).expect("readable") > Duration::ZERO);
-        assert!(resident(own).expect("readable") > 100_000);
+        let Memory { resident, proportional } = memory(own).expect("readable");
+        assert!(100_000 < proportional && proportional <= resident, "{proportional} of {resident}");
     }
 }

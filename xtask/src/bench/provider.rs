@@ -44,7 +44,7 @@ struct Report {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
-    tools::build()?;
+    tools::build("build")?;
     let program = tools::built("terraform-provider-azureml")?;
     let directory = tempfile::tempdir().map_err(file(std::env::temp_dir()))?;
     // The first start also reads the program from disk.

@@ -9,6 +9,9 @@ use super::contest::{Contender, Heat, QUIET, Row};
 use super::error::{BenchError, file};
 use super::tools;
 
+/// How many peers have columns of their own; more have a row each.
+const MANY: usize = 2;
+
 /// What was measured on.
 #[derive(Debug, Serialize)]
 pub(super) struct Machine {
@@ -63,10 +66,16 @@ fn table(heat: &Heat) -> String {
     peers.dedup();
     let mut lines = vec![vec!["server".to_owned(), "CPU us/request".to_owned(), "requests/s".to_owned()]];
     lines[0].extend(["p50 us", "p99 us"].map(str::to_owned));
-    for peer in &peers {
-        lines[0].extend([format!("CPU/{peer}"), format!("rate/{peer}")]);
+    // Of many peers, each has the ratios in its own row.
+    let own = heat.rows.iter().find(|row| peers.len() > MANY && !peers.contains(&&row.server));
+    if let Some(own) = own {
+        lines[0].extend(["CPU", "rate"].map(|what| format!("{what} of {}/this", own.server)));
+        lines.extend(heat.rows.iter().map(|row| [figures(row), ratios(own, &row.server)].concat()));
+    } else {
+        lines[0].extend(peers.iter().flat_map(|peer| ["CPU", "rate"].map(|what| format!("{what}/{peer}"))));
+        let row = |row| peers.iter().fold(figures(row), |cells, peer| [cells, ratios(row, peer)].concat());
+        lines.extend(heat.rows.iter().map(row));
     }
-    lines.extend(heat.rows.iter().map(|row| cells(row, &peers)));
     let widths: Vec<usize> =
         (0..lines[0].len()).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0)).collect();
     let Heat { load, body_bytes, foreign_cores, foreign_cores_max, .. } = heat;
@@ -86,17 +95,19 @@ fn table(heat: &Heat) -> String {
     text
 }
 
-fn cells(row: &Row, peers: &[&String]) -> Vec<String> {
+fn figures(row: &Row) -> Vec<String> {
     let figures = &row.figures;
     let mut cells = vec![row.server.clone(), format!("{:.1}", figures.cpu_us)];
     cells.extend([figures.requests_per_second, figures.p50_us, figures.p99_us].map(|figure| format!("{figure:.0}")));
-    for peer in peers {
-        match row.ratio_to.get(*peer) {
-            Some(ratio) => cells.extend([ratio.cpu, ratio.requests_per_second].map(|ratio| format!("{ratio:.2}"))),
-            None => cells.extend(["1", "1"].map(str::to_owned)),
-        }
-    }
     cells
+}
+
+/// What a server needs of the CPU, and what it manages, by the same of a peer.
+fn ratios(row: &Row, peer: &str) -> Vec<String> {
+    match row.ratio_to.get(peer) {
+        Some(ratio) => [ratio.cpu, ratio.requests_per_second].map(|ratio| format!("{ratio:.2}")).to_vec(),
+        None => ["1", "1"].map(str::to_owned).to_vec(),
+    }
 }
 
 /// Writes `<target>/bench/<name>.json`.

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
     tools::require_cores()?;
     wrk::require()?;
     tools::require(Command::new("nginx").arg("-v"), "nginx", "as the router's peer and as the backends", "nginx")?;
-    tools::build()?;
+    tools::build("build")?;
     let builds = [Build { name: "azureml-fe".to_owned(), path: tools::built("azureml-fe")? }];
     let builds: Vec<Build> = builds.into_iter().chain(arguments.beside.iter().cloned()).collect();
     let directory = tempfile::tempdir().map_err(file("a temporary directory"))?;
@@ -93,6 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
         url: question(peer_address).url(),
         log: directory.join("access.log"),
         peer: true,
+        translate: None,
     }];
     let mut workers = Vec::new();
     for build in &builds {
@@ -106,6 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
             url: question(worker.address).url(),
             log,
             peer: false,
+            translate: None,
         });
         workers.push(worker);
     }

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::error::BenchError;
+use super::processes::Members;
 use super::tools::{last_lines, log_file, shown};
 
 /// How long a server may take to come up.
@@ -50,15 +51,41 @@ impl Server {
         expected: &Value,
         started: Instant,
     ) -> Result<Duration, BenchError> {
+        self.ready_at(question, "", expected, started)
+    }
+
+    /// The same for whatever the answer is.
+    pub(super) fn ready_any(&mut self, question: &Question<'_>, started: Instant) -> Result<Duration, BenchError> {
+        self.ready_when(question, |_| Ok(()), started)
+    }
+
+    /// The same for an answer that has `expected` at a JSON pointer.
+    pub(super) fn ready_at(
+        &mut self,
+        question: &Question<'_>,
+        pointer: &str,
+        expected: &Value,
+        started: Instant,
+    ) -> Result<Duration, BenchError> {
+        let good = |body: &str| match serde_json::from_str::<Value>(body) {
+            Ok(value) if value.pointer(pointer) == Some(expected) => Ok(()),
+            _ => Err(format!("answers {body:?} instead of {expected}")),
+        };
+        self.ready_when(question, good, started)
+    }
+
+    fn ready_when(
+        &mut self,
+        question: &Question<'_>,
+        good: impl Fn(&str) -> Result<(), String>,
+        started: Instant,
+    ) -> Result<Duration, BenchError> {
         loop {
             let answer = question.ask();
             let waited = started.elapsed();
             match answer {
                 Ok(answer) if answer.status == 200 => {
-                    return match serde_json::from_str::<Value>(&answer.body) {
-                        Ok(value) if value == *expected => Ok(waited),
-                        _ => Err(self.problem(&format!("answers {:?} instead of {expected}", answer.body))),
-                    };
+                    return good(&answer.body).map(|()| waited).map_err(|what| self.problem(&what));
                 }
                 answer => {
                     if let Ok(Some(status)) = self.child.try_wait() {
@@ -84,17 +111,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Some servers end without their workers, or do not end when asked.
+        let members = Members::of(self.child.id());
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let asked = id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok());
         let patience = Instant::now() + STOP;
-        while asked && Instant::now() < patience {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
+        while asked && Instant::now() < patience && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(5));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Ok(members) = members {
+            members.kill();
+        }
     }
 }
 
@@ -104,6 +133,21 @@ pub(super) struct Question<'a> {
     pub(super) path: &'a str,
     pub(super) key: Option<&'a str>,
     pub(super) body: &'a str,
+}
+
+/// Asks for a path over a connection of its own, as a probe does.
+pub(super) fn get(address: SocketAddr, path: &str, patience: Duration) -> std::io::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange(address, &request, patience)
+}
+
+fn exchange(address: SocketAddr, request: &str, patience: Duration) -> std::io::Result<Answer> {
+    let mut connection = TcpStream::connect_timeout(&address, patience)?;
+    connection.set_read_timeout(Some(patience))?;
+    connection.write_all(request.as_bytes())?;
+    let mut response = String::new();
+    connection.read_to_string(&mut response)?;
+    parse(&response).ok_or_else(|| std::io::Error::other(format!("no HTTP response: {response:?}")))
 }
 
 /// Status and body of an answer.
@@ -116,8 +160,11 @@ pub(super) struct Answer {
 impl Question<'_> {
     /// Asks over a connection of its own.
     pub(super) fn ask(&self) -> std::io::Result<Answer> {
-        let mut connection = TcpStream::connect_timeout(&self.address, ANSWER)?;
-        connection.set_read_timeout(Some(ANSWER))?;
+        self.ask_within(ANSWER)
+    }
+
+    /// The same for an answer that takes longer.
+    pub(super) fn ask_within(&self, patience: Duration) -> std::io::Result<Answer> {
         let key = self.key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         let Self { address, path, body, .. } = self;
         let length = body.len();
@@ -125,10 +172,7 @@ impl Question<'_> {
             "POST {path} HTTP/1.1\r\nHost: {address}\r\n{key}Content-Type: application/json\r\nContent-Length: {length}\r\n\
              Connection: close\r\n\r\n{body}"
         );
-        connection.write_all(request.as_bytes())?;
-        let mut response = String::new();
-        connection.read_to_string(&mut response)?;
-        parse(&response).ok_or_else(|| std::io::Error::other(format!("no HTTP response: {response:?}")))
+        exchange(*address, &request, patience)
     }
 
     pub(super) fn url(&self) -> String {

@@ -38,11 +38,11 @@ pub(super) fn directory() -> Result<PathBuf, BenchError> {
     Ok(path)
 }
 
-/// Builds what is measured as it is built for release.
-pub(super) fn build() -> Result<(), BenchError> {
+/// Builds what is measured as it is built for release: a target of the Makefile.
+pub(super) fn build(target: &str) -> Result<(), BenchError> {
     require(Command::new("make").arg("--version"), "make", "to build what is measured", "make")?;
     let mut command = Command::new("make");
-    command.arg("build").current_dir(root());
+    command.arg(target).current_dir(root());
     // What cargo tells this program of itself would make build scripts run again.
     let of_cargo = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| of_cargo(&name.to_string_lossy())) {

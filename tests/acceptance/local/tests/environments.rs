@@ -169,7 +169,7 @@ fn without_uv_and_python_the_apply_fails_with_what_to_install() {
         "azureml_environment",
         "uv, which is not on PATH",
         "install uv",
-        "Python 3.10 or newer",
+        "Python 3.9 or newer",
     ]);
 
     project.unset_variable("PATH");
