@@ -133,7 +133,7 @@ LEAK = f"kept = []\n{IDLE}def run(data):\n    kept.append(b'x' * int(data))\n   
 def test_a_worker_that_has_leaked_is_replaced_after_its_request(start):
     server = start(LEAK, WORKER_COUNT="2", AZUREML_WORKER_MEMORY_BYTES=str(200 << 20))
     before = set(members(server))
-    for _ in range(6):
+    for _ in range(10):
         assert server.request(body=str(45 << 20))[0] == 200
     eventually("a worker to be replaced", lambda: set(members(server)) != before)
     assert "more memory than it may" in server.log()
