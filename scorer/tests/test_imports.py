@@ -10,6 +10,7 @@ PATHS = {
     "azureml_inference_server_http.api.aml_request": ("AMLRequest", "rawhttp"),
     "azureml_inference_server_http.api.aml_response": ("AMLResponse",),
     "azureml_inference_server_http.log_config": ("AMLLogFormatter", "RootAccessFilter"),
+    "azureml.monitoring": ("ModelDataCollector",),
     "inference_schema.schema_decorators": ("input_schema", "output_schema"),
     "inference_schema.parameter_types.standard_py_parameter_type": ("StandardPythonParameterType",),
     "inference_schema.parameter_types.abstract_parameter_type": ("AbstractParameterType",),
