@@ -1,5 +1,6 @@
 """Raw requests: the interface that scripts know from Flask, without Flask."""
 
+import gzip
 import json
 
 import pytest
@@ -133,3 +134,17 @@ def test_an_attribute_that_only_werkzeug_has_says_so(start):
     server = raw(start, "return request.accept_languages.best")
     assert server.request()[0] == 500
     assert "with werkzeug installed it has all of Flask's" in server.log()
+
+
+@pytest.mark.parametrize(("environment", "coded"), [({}, False), ({"AZUREML_COMPAT": "strict"}, True)])
+def test_a_script_that_decodes_marked_bodies_itself_gets_what_it_expects(start, environment, coded):
+    server = raw(
+        start,
+        "import gzip",
+        "marked = request.headers.get('Content-Encoding') == 'gzip'",
+        "data = gzip.decompress(request.data) if marked else request.data",
+        "return [data.decode(), marked, request.content_length == len(request.data)]",
+        **environment,
+    )
+    answer = server.request(body=gzip.compress(b"hello" * 100), headers={"content-encoding": "gzip"})
+    assert json.loads(answer[2]) == ["hello" * 100, coded, True]

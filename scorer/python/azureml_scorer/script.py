@@ -28,6 +28,7 @@ class Script:
 
     def __init__(self, settings):
         self._strict = settings.strict
+        inputs.decoded = not settings.strict
         self.dumps = jsontext.encoder(settings.nan, settings.strict)
         loaded = loading.load(settings)
         self._path, self.run = loaded.path, loaded.run
