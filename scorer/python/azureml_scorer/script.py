@@ -170,7 +170,8 @@ class Script:
         """Answers for an exception out of user code; ``SystemExit`` too: one request must not end the server for all."""
         if isinstance(error, ScoringTimeout):
             _log.error("run() was stopped at its time-out")
-            self._refuse(request, 500, FAILED, True)
+            # As the core does, which mostly is first.
+            self._refuse(request, 500 if self._strict else 504, f"Scoring timeout after {request.timeout_ms} ms", True)
             return
         if self.decorated and not self._strict:
             from azureml_scorer.schema.errors import violation_in
