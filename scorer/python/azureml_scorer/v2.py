@@ -125,7 +125,8 @@ def _called(script, request, asked):
         data = {"data": asked.inputs[0].plain()}
     else:
         data = {tensor.name: tensor.plain() for tensor in asked.inputs}
-    return script.run, (), script.with_headers(request, {_parameter(script.run): json.dumps(data)})
+    name = _parameter(script.run_batch if script.batch else script.run)
+    return script.run, (), script.with_headers(request, {name: json.dumps(data)})
 
 
 @functools.lru_cache(maxsize=1)
