@@ -1,5 +1,6 @@
 """What user code breaks breaks for nobody else."""
 
+import contextlib
 import json
 import os
 import signal
@@ -126,13 +127,13 @@ def test_a_worker_that_starts_too_many_processes_ends_with_all_of_them_and_alone
     assert "has started more than 20 processes" in server.log()
 
 
-LEAK = f"kept = []\n{IDLE}def run(data):\n    kept.append(bytearray(int(data)))\n    return len(kept)\n"
+LEAK = f"kept = []\n{IDLE}def run(data):\n    kept.append(b'x' * int(data))\n    return len(kept)\n"
 
 
 def test_a_worker_that_has_leaked_is_replaced_after_its_request(start):
     server = start(LEAK, WORKER_COUNT="2", AZUREML_WORKER_MEMORY_BYTES=str(200 << 20))
     before = set(members(server))
-    for _ in range(6):
+    for _ in range(10):
         assert server.request(body=str(45 << 20))[0] == 200
     eventually("a worker to be replaced", lambda: set(members(server)) != before)
     assert "more memory than it may" in server.log()
@@ -146,8 +147,11 @@ def test_a_request_that_takes_far_too_much_memory_fails_alone(start):
 
 def test_a_single_process_that_has_leaked_ends_in_order_so_that_it_is_started_anew(start):
     server = start(LEAK, AZUREML_WORKER_MEMORY_BYTES=str(150 << 20))
-    eventually("the end", lambda: server.process.poll() is not None or server.request(body=str(45 << 20))[0] == 0)
-    assert server.process.wait() == 5
+    with contextlib.suppress(OSError):
+        # Until it is refused, and then nobody is there to answer.
+        while server.request(body=str(45 << 20))[0] in (200, 503):
+            pass
+    assert server.process.wait(60) == 5
 
 
 def test_health_answers_while_a_run_holds_the_interpreter(start):
@@ -182,6 +186,7 @@ def command(tmp_path):
 def test_a_server_of_one_process_that_dies_is_started_again_on_the_same_port(command, end):
     with pytest.raises(OSError):
         command.request(body=f"{end} 1")
+    command.healthy()
     assert json.loads(command.request(body="plain 2")[2]) == "plain 2"
     assert "is started again" in command.output()
     command.process.send_signal(signal.SIGTERM)
