@@ -302,7 +302,7 @@ class Blob(http.server.BaseHTTPRequestHandler):
             storage.release.wait()
         status = storage.statuses.pop(0) if storage.statuses else 201
         if status == 201:
-            assert self.headers["authorization"].startswith("SharedKey acc:")
+            assert self.headers["authorization"].startswith(("SharedKey acc:", "AWS4-HMAC-SHA256 Credential=KEY/"))
             storage.blobs[self.path] = body.decode()
         self.send_response(status)
         self.send_header("content-length", "0")
@@ -347,6 +347,23 @@ def test_blobs_of_several_writers_never_replace_each_other(start, storage):
     rows = [list(csv.reader(io.StringIO(text))) for text in inputs.values()]
     assert all(found[0][:2] == ["a", "b"] for found in rows)
     assert sorted(row[0] for found in rows for row in found[1:]) == sorted(map(str, range(40)))
+
+
+def test_objects_are_put_into_a_bucket(start, storage):
+    bucket = storage()
+    server = start(
+        COLLECT,
+        AZUREML_COLLECT_URI="s3://bucket/some/where",
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{bucket.server_port}",
+        AWS_ACCESS_KEY_ID="KEY",
+        AWS_SECRET_ACCESS_KEY="hidden",
+        AWS_REGION="eu-west-1",
+    )
+    server.request(body="x")
+    stop(server)
+    assert sorted(path.split("/")[-1].split("-")[0] for path in bucket.blobs) == ["inputs", "predictions"], server.log()
+    assert all(path.startswith("/bucket/some/where/default/default/default/default/diabetes/") for path in bucket.blobs)
+    assert "hidden" not in server.log()
 
 
 def test_a_storage_that_fails_for_a_while_gets_every_row_later(start, storage):

@@ -245,6 +245,26 @@ def test_an_inference_over_its_deadline_is_an_error_of_the_protocol(start):
     assert status in (500, 504) and list(answer) == ["error"] and headers["x-ms-run-function-failed"] == "True"
 
 
+def test_request_headers_and_keyword_parameters_are_given_as_on_the_scoring_route(start):
+    server = start("def init():\n    pass\n\ndef run(*, data, request_headers):\n    return [data, request_headers['X-Who']]\n")
+    assert infer(server, [], headers={"x-who": "me"})[2]["outputs"] == [tensor("output-0", "BYTES", [2], ["{}", "me"])]
+    server = start(
+        "from inference_schema.schema_decorators import input_schema\n"
+        "from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType as Py\n\n"
+        "def init():\n    pass\n\n@input_schema('x', Py([1]))\ndef run(x, request_headers):\n    return [str(x), request_headers['X-Who']]\n"
+    )
+    described = json.loads(server.request("GET", "/v2/models/model")[2])
+    assert [one["name"] for one in described["inputs"]] == ["x"]
+    answer = infer(server, [tensor("any", "INT64", [1], [3])], headers={"x-who": "me"})[2]
+    assert answer["outputs"] == [tensor("output-0", "BYTES", [2], ["[3]", "me"])]
+
+
+@pytest.mark.parametrize("mark", ["@batch()", "@batch(max_size=2)"])
+def test_a_run_of_batches_gets_one_inference_at_a_time(start, mark):
+    server = start(f"from azureml_scorer import batch\n\ndef init():\n    pass\n\n{mark}\ndef run(rows):\n    return [len(rows) for row in rows]\n")
+    assert infer(server, [tensor("x", "INT64", [1], [3])])[2]["outputs"] == [tensor("output-0", "INT64", [1], [1])]
+
+
 def test_an_async_run_answers_inferences(start):
     server = start("import asyncio\n\ndef init():\n    pass\n\nasync def run(data):\n    await asyncio.sleep(0)\n    return [1, 2]\n")
     assert infer(server, [])[2]["outputs"] == [tensor("output-0", "INT64", [2], [1, 2])]

@@ -100,7 +100,7 @@ class Script:
             return
         with self.surroundings(request) as context:
             if context is not None and self.raw:
-                arguments = self._with_headers(request, {next(iter(arguments)): context.request})
+                arguments = self.with_headers(request, {next(iter(arguments)): context.request})
             self.result(request, request.call(self.run, (), arguments))
 
     def surroundings(self, request):
@@ -142,12 +142,12 @@ class Script:
                 self._refuse(request, 405, "Method not allowed")
             return None
         try:
-            return self._with_headers(request, self._input.arguments(request))
+            return self.with_headers(request, self._input.arguments(request))
         except inputs.BadInput as error:
             self._refuse(request, error.status, str(error))
             return None
 
-    def _with_headers(self, request, arguments):
+    def with_headers(self, request, arguments):
         if self._wants_headers:
             arguments["request_headers"] = inputs.titled(request)
         return arguments

@@ -13,11 +13,14 @@ A dictionary that is returned is one output for each key; anything else is the o
 becomes its JSON text, as BYTES.
 """
 
+import functools
 import json
 import logging
 import os
 import sys
 import time
+
+from azureml_scorer import loading
 
 _log = logging.getLogger("azmlinfsrv")
 
@@ -100,14 +103,14 @@ def begin(script, request):
         if request.method != "POST":
             raise Refused(405, "The method is not allowed for the requested URL.")
         asked = v2_tensors.read(request)
-        called = _called(script, asked)
+        called = _called(script, request, asked)
     except Refused as refused:
         _error(request, refused.status, str(refused), False)
         return None
     return _Work(script, request, asked, *called)
 
 
-def _called(script, asked):
+def _called(script, request, asked):
     """(function, args, kwargs) for a request."""
     own = _own(script)
     if own is not None:
@@ -117,12 +120,19 @@ def _called(script, asked):
     if script.decorated:
         from azureml_scorer import v2_schema
 
-        return script.run, (), v2_schema.arguments(script.run, asked.inputs)
+        return script.run, (), script.with_headers(request, v2_schema.arguments(script.run, asked.inputs))
     if len(asked.inputs) == 1:
         data = {"data": asked.inputs[0].plain()}
     else:
         data = {tensor.name: tensor.plain() for tensor in asked.inputs}
-    return script.run, (json.dumps(data),), {}
+    name = _parameter(script.run_batch if script.batch else script.run)
+    return script.run, (), script.with_headers(request, {name: json.dumps(data)})
+
+
+@functools.lru_cache(maxsize=1)
+def _parameter(run):
+    """Name of the parameter for the request's data."""
+    return loading.parameters("", run)[0][0].name
 
 
 class _Work:

@@ -32,7 +32,9 @@ def _parameters(util, run):
     """(name, schema, example) of each parameter."""
     whole = util.get_input_schema(run)
     examples = whole.get("example") or {}
-    return [(name, described, examples.get(name)) for name, described in (whole.get("properties") or {}).items()]
+    properties = whole.get("properties") or {}
+    # The document lists every parameter; this one the server fills itself.
+    return [(name, properties[name], examples.get(name)) for name in properties if name != "request_headers"]
 
 
 def _is(described, what):
