@@ -104,7 +104,10 @@ impl Server {
     /// Says what is wrong with this server, with the end of its log.
     pub(super) fn problem(&self, what: &str) -> BenchError {
         let log = std::fs::read(&self.log).unwrap_or_default();
-        let log = last_lines(&String::from_utf8_lossy(&log));
+        let log = String::from_utf8_lossy(&log);
+        // The refusals while it came up are not why.
+        let told: Vec<&str> = log.lines().filter(|line| !line.contains(" 503 ")).collect();
+        let log = last_lines(&told.join("\n"));
         BenchError::Server { server: self.name.clone(), what: what.to_owned(), log }
     }
 }
