@@ -256,12 +256,25 @@ struct Watch {
 }
 
 impl Watch {
+    /// What `faulthandler` has written; a worker process looks at its own clock, which began later.
+    async fn trace(&self) -> String {
+        let written = async {
+            loop {
+                match std::fs::read_to_string(&self.trace_path) {
+                    Ok(trace) if trace.ends_with('\n') => return trace,
+                    _ => tokio::time::sleep(TRACE.1).await,
+                }
+            }
+        };
+        tokio::time::timeout(TRACE.0, written).await.unwrap_or_default()
+    }
+
     async fn over(self, started: oneshot::Receiver<()>) {
         let limit = Duration::from_secs(self.init_timeout) + Duration::from_millis(500);
         if tokio::time::timeout(limit, started).await.is_ok() {
             return;
         }
-        let trace = std::fs::read_to_string(&self.trace_path).unwrap_or_default();
+        let trace = self.trace().await;
         let event = control::init_timeout(self.init_timeout, &trace, &self.script);
         if let ScorerEvent::Failed { message, .. } = &event {
             log::line('E', &format!("{message}\n{trace}"));
@@ -271,6 +284,9 @@ impl Watch {
         control::exit_now(3);
     }
 }
+
+/// How long the trace of a process that began late is waited for, and the pause between two looks.
+const TRACE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(50));
 
 /// Waits for SIGTERM or SIGINT, then for the requests that run. Meanwhile gRPC calls are served, whose answers leave
 /// after the requests that they became have ended.

@@ -8,14 +8,11 @@ pub(crate) fn each(origins: &[String], head: &Head, mut give: impl FnMut(&'stati
         return;
     }
     let Some(origin) = head.header("origin") else { return };
-    let any = origins.iter().any(|known| known == "*");
-    if !any && !origins.iter().any(|known| known.eq_ignore_ascii_case(origin)) {
+    if !origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin)) {
         return;
     }
-    give("access-control-allow-origin", if any { "*" } else { origin });
-    if !any {
-        give("vary", "Origin");
-    }
+    give("access-control-allow-origin", origin);
+    give("vary", "Origin");
     if head.method() == "OPTIONS" && head.header("access-control-request-method").is_some() {
         give("access-control-allow-methods", "GET, POST");
         if let Some(headers) = head.header("access-control-request-headers") {

@@ -183,6 +183,9 @@ impl Server {
             (wire::HEALTH_PATH, "GET" | "HEAD") => self.routed(&head, self.health()),
             (wire::SWAGGER_PATH, "GET" | "HEAD") => self.routed(&head, self.swagger(&head)),
             (path, _) if v2::owns(path) => return self.v2(connection, head).await,
+            (wire::HEALTH_PATH | wire::SWAGGER_PATH, "OPTIONS") => {
+                self.routed(&head, Answer::new(200, HTML, "")).with("allow", "GET, HEAD, OPTIONS")
+            }
             (wire::HEALTH_PATH | wire::SWAGGER_PATH, _) => {
                 Answer::error(Kind::Score, 405, "The method is not allowed for the requested URL.")
                     .flag(false)

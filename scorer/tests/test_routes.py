@@ -66,7 +66,7 @@ def test_the_version_header_can_be_left_out(start, value, shown):
         ("www.microsoft.com, www.bing.com", "www.bing.com", "www.bing.com"),
         ("www.microsoft.com", "WWW.Microsoft.com", "WWW.Microsoft.com"),
         ("www.microsoft.com", "www.azure.com", None),
-        ("*", "https://a.b", "*"),
+        ("*", "https://a.b", "https://a.b"),
     ],
 )
 def test_browsers_of_allowed_origins_may_read_answers(start, origins, origin, allowed):
@@ -83,6 +83,12 @@ def test_browsers_of_allowed_origins_may_read_answers(start, origins, origin, al
 def test_without_the_setting_no_origin_is_allowed_and_options_still_is_a_200(start):
     status, headers, _ = start(ECHO).request("OPTIONS", headers={"origin": "a.b"})
     assert status == 200 and "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize("path", ["/", "/swagger.json"])
+def test_options_of_the_other_routes_name_their_methods(start, path):
+    status, headers, text = start(ECHO).request("OPTIONS", path)
+    assert (status, text, headers["allow"]) == (200, "", "GET, HEAD, OPTIONS")
 
 
 def test_a_health_port_answers_beside_the_other(tmp_path):
