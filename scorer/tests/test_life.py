@@ -253,7 +253,7 @@ def test_a_large_answer_arrives_whole_although_the_server_drains(start, tmp_path
     connection.request("POST", "/score", body=str(tmp_path / "a"))
     eventually("run() to be entered", lambda: os.path.exists(tmp_path / "a.entered"))
     server.process.send_signal(signal.SIGTERM)
-    eventually("draining", lambda: server.request(body="x")[1].get("x-azureml-refused") == "draining")
+    eventually("draining", lambda: server.request(body="x", headers={"x-azureml-limit": "1"})[1].get("x-azureml-refused") == "draining")
     (tmp_path / "a").touch()
     assert len(connection.getresponse().read()) == 20_000_002
     connection.close()
