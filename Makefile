@@ -41,7 +41,7 @@ check-test-tools: check-tools
 $(tools)/bin/maturin:
 	@echo "==> Installing maturin, which packs the scorer as a wheel"
 	@$(PYTHON) -m venv $(tools)
-	@$(tools)/bin/pip install --quiet --disable-pip-version-check 'maturin==1.16.0' 'pytest==9.*'
+	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check 'maturin==1.16.0' 'pytest==9.*'
 
 # The lowest glibc that Rust's standard library runs on. zig links against it wherever it is built.
 glibc := 2.17
@@ -174,7 +174,7 @@ packages: $(tools)/bin/uv
 .PHONY: test
 test: check-test-tools build lint quickstart-test packages ## Runs everything that there is to test
 	@$(CARGO) test --release --workspace
-	@$(tools)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
+	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pytest -q scorer/tests
 	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
