@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 
 from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger, v2
 from azureml_scorer._core import Core
@@ -25,13 +24,13 @@ def main():
         master.keep_alive()
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    trace = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
+    trace, trace_path = _trace()
     pooled = settings.worker_count > 1
     core = Core(
         listen_fds=listeners,
         control_fd=settings.control_fd,
         init_timeout=settings.init_timeout,
-        trace_path=trace.name,
+        trace_path=trace_path,
         script=os.path.basename(settings.entry_script),
         scoring_timeout_ms=settings.scoring_timeout_ms,
         max_body=settings.max_body,
@@ -44,13 +43,13 @@ def main():
         grpc_fd=grpc,
     )
     banner.log_notes(settings)
-    code = _serve_pool(core, settings, trace) if pooled else _serve(core, settings, trace)
+    code = _serve_pool(core, settings, trace_path) if pooled else _serve(core, settings, trace)
     core.flush()
     sys.exit(code)
 
 
-def _serve_pool(core, settings, trace):
-    os.environ["AZUREML_INIT_TRACE"] = trace.name
+def _serve_pool(core, settings, trace_path):
+    os.environ["AZUREML_INIT_TRACE"] = trace_path
     return core.serve_pool(
         sys.executable,
         settings.worker_count,
@@ -84,6 +83,18 @@ def serve(source, script):
         aio.serve(source, script)
     else:
         source.serve(script, script.batch)
+
+
+def _trace():
+    """A file for the stack of an ``init()`` that does not return, and its path, which worker processes can open, too. It
+    is memory where the system has that: nothing is left of a process that is killed."""
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("azmlinfsrv-init"), "w")
+        return file, f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    import tempfile
+
+    file = tempfile.NamedTemporaryFile("w", prefix="azmlinfsrv-init-", suffix=".trace")
+    return file, file.name
 
 
 def _listeners(settings):
