@@ -1,3 +1,3 @@
-from azureml_scorer.main import main
+from azureml_scorer.start import main
 
 main()

@@ -1,14 +1,11 @@
 """Keeps a server alive where nobody else does: a process that only waits, and starts another server when one dies."""
 
-import logging
 import os
 import signal
 import sys
 import time
 
 from azureml_scorer import _core
-
-_log = logging.getLogger("azmlinfsrv")
 
 # Exit codes that mean that another start would end the same way: in order, bad flags, a script that cannot be served.
 _FINAL = (0, 1, 3)
@@ -17,7 +14,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5
 _SOUND = 10
 
 
-def keep_alive():
+def keep_alive(settings):
     """Returns in a child, which is to serve. The calling process stays behind and ends as its last child does.
 
     Must be called before the process has threads. Listening sockets that are open stay with both.
@@ -55,11 +52,22 @@ def keep_alive():
         if ending or code in _FINAL:
             sys.exit(code if code >= 0 else 128 - code)
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        _log.error("The server process ended %s and is started again", how)
+        _say(settings, f"The server process ended {how} and is started again")
         pause = _FIRST_PAUSE if time.monotonic() - started > _SOUND else min(pause * 2, _LONGEST_PAUSE)
         time.sleep(pause)
         if ending:
             sys.exit(0)
+
+
+def _say(settings, message):
+    """Writes a line of the log, whose modules this process holds only from its first line on."""
+    import logging
+
+    from azureml_scorer import logs
+
+    if not logging.root.handlers:
+        logs.install(settings)
+    logging.getLogger("azmlinfsrv").error("%s", message)
 
 
 def _wait(child):

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 
-from azureml_scorer import _core, deadline, swagger, v2
-from azureml_scorer.main import begin, load, serve as answer
+from azureml_scorer import _core, deadline, start, swagger, v2
+from azureml_scorer.server import load, prepare as prepare_process, serve as answer
 from azureml_scorer.script import LoadError
 
 
@@ -29,7 +29,8 @@ def prepare(say):
     # The parent drains on these and then closes the socket.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = begin([])
+    settings = start.read([])
+    prepare_process(settings, True)
     try:
         with open(os.environ["AZUREML_INIT_TRACE"], "w") as trace:
             script = load(settings, trace)

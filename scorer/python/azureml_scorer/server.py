@@ -1,4 +1,4 @@
-"""Starts the server: the Rust core, and user code on this thread."""
+"""The server: the Rust core, and user code on this thread."""
 
 import faulthandler
 import logging
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, swagger, v2
+from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, start, swagger, v2
 from azureml_scorer._core import Core
 from azureml_scorer.script import LoadError, Script
 from azureml_scorer.settings import SettingsError
@@ -14,14 +14,10 @@ from azureml_scorer.settings import SettingsError
 _log = logging.getLogger("azmlinfsrv")
 
 
-def main():
-    settings = begin()
+def run(settings, listeners, grpc):
+    """Serves on these listening sockets until the end."""
+    prepare(settings, settings.worker_count == 1)
     banner.write(settings)
-    listeners, grpc = _listeners(settings), _listener(settings.grpc_port)
-    if settings.listen_fd is None and not settings.debug_port:
-        from azureml_scorer import master
-
-        master.keep_alive()
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace, trace_path = _trace()
@@ -97,64 +93,21 @@ def _trace():
     return file, file.name
 
 
-def _listeners(settings):
-    """Numbers of the listening sockets: the supervisor's, or our own."""
-    if settings.listen_fd is not None:
-        return [settings.listen_fd]
-    listeners = [_listener(settings.port), _listener(settings.health_port)]
-    return [listener for listener in listeners if listener is not None]
-
-
-def _listener(port):
-    """Number of a listening socket, if there is to be one."""
-    if port is None:
-        return None
-    import socket
-
+def prepare(settings, runs_script):
+    """Makes this process ready for user code, which it runs itself or leaves to workers."""
     try:
-        return socket.create_server(("0.0.0.0", port), backlog=1024).detach()
-    except OSError as error:
-        _log.error("cannot listen on 0.0.0.0:%d: %s", port, error)
-        sys.exit(3)
-
-
-def _give_up(why, code):
-    """Ends a start that cannot succeed, and tells whoever started this process."""
-    line = "==================================================="
-    sys.__stderr__.write(f"===============Configuration Error=================\n{why}\n{line}\n")
-    import json
-
-    event = json.dumps({"event": "failed", "reason": "start_failed", "message": str(why), "traceback": None}) + "\n"
-    try:
-        if os.environ.get("AZUREML_CONTROL_FD"):
-            os.write(int(os.environ["AZUREML_CONTROL_FD"]), event.encode())
-        if os.environ.get("AZUREML_TERMINATION_LOG"):
-            with open(os.environ["AZUREML_TERMINATION_LOG"], "w") as file:
-                file.write(event[:4096])
-    except (OSError, ValueError):
-        # Standard error has it.
-        pass
-    sys.exit(code)
-
-
-def begin(arguments=None):
-    """Reads the settings and prepares this process for user code; ends it when a setting cannot be used."""
-    try:
-        settings = settings_module.read(arguments)
         # First: a logging.json may name modules of the original.
         imports.install()
         logs.install(settings)
-        # Of several processes, those that run user code.
-        if settings.debug_port and (settings.worker_count == 1 or arguments is not None):
+        if settings.debug_port and runs_script:
             from azureml_scorer import debugger
 
             debugger.connect(settings.debug_port)
     except SettingsError as error:
-        _give_up(error, error.code)
+        start.give_up(error, error.code)
     aml_response.split_values = settings.strict
     # At the end, as in the original: a file of the script must not stand in for a module of Python's.
     sys.path += settings_module.search_paths(settings)
-    return settings
 
 
 def load(settings, trace):
