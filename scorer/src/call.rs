@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use crate::frame::Parent;
 use crate::head::Head;
@@ -98,9 +97,6 @@ impl Reply {
 pub(crate) enum To {
     /// An HTTP/1.1 connection of this process.
     Http(HttpReply),
-    /// A task that waits for the whole answer.
-    #[expect(dead_code, reason = "the way of gRPC")]
-    Task(Option<oneshot::Sender<(Reply, Vec<u8>)>>),
     /// The parent of this worker process.
     Parent(Arc<Parent>),
 }
@@ -127,10 +123,6 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.answer(&self.call, reply, body),
-            To::Task(task) => {
-                // A task that has gone needs no answer.
-                let _ = task.take().map(|task| task.send((reply.clone(), body.to_vec())));
-            }
             To::Parent(parent) => parent.answer(reply, body),
         }
     }
@@ -142,7 +134,6 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.begin(&self.call, reply),
-            To::Task(_) => {}
             To::Parent(parent) => parent.begin(reply),
         }
         self.streaming = true;
@@ -157,7 +148,6 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.send(piece),
-            To::Task(_) => None,
             To::Parent(parent) => parent.send_piece(piece),
         }
     }
@@ -178,7 +168,7 @@ impl Job {
     pub(crate) fn drain(&mut self) -> bool {
         match &mut self.to {
             To::Http(http) => http.drain(self.call.deadline),
-            To::Task(_) | To::Parent(_) => true,
+            To::Parent(_) => true,
         }
     }
 
@@ -189,7 +179,6 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.end(whole),
-            To::Task(task) => drop(task.take()),
             To::Parent(parent) => parent.end(whole),
         }
     }

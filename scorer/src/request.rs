@@ -177,7 +177,7 @@ impl Request {
                 let kept = with_bytes(&piece, |piece| match job.to {
                     // The parent may take its time.
                     To::Parent(_) => py.detach(|| job.send(piece)),
-                    _ => job.send(piece),
+                    To::Http(_) => job.send(piece),
                 })?;
                 let wanted = match kept {
                     None => false,
