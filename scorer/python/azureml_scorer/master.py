@@ -5,8 +5,6 @@ import signal
 import sys
 import time
 
-from azureml_scorer import _core
-
 # Exit codes that mean that another start would end the same way: in order, bad flags, a script that cannot be served.
 _FINAL = (0, 1, 3)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5
@@ -41,6 +39,8 @@ def keep_alive(settings):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+            from azureml_scorer import _core
+
             _core.die_with_parent(watched)
             return
         os.close(watched)

@@ -106,6 +106,8 @@ def prepare(settings, runs_script):
     except SettingsError as error:
         start.give_up(error, error.code)
     aml_response.split_values = settings.strict
+    if settings.version_header:
+        os.environ["HTTP_X_MS_SERVER_VERSION"] = f"azmlinfsrv/{__version__}"
     # At the end, as in the original: a file of the script must not stand in for a module of Python's.
     sys.path += settings_module.search_paths(settings)
 

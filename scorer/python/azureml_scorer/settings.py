@@ -8,8 +8,6 @@ import sys
 from collections import namedtuple
 from types import SimpleNamespace
 
-from azureml_scorer import __version__
-
 
 class SettingsError(Exception):
     """A setting that cannot be used. ``code`` is the original's exit code: 1 for the command line, 3 for the rest."""
@@ -162,8 +160,6 @@ def _derive(settings, flags):
         "WORKER_COUNT": settings.worker_count,
         "AML_APP_INSIGHTS_ENABLED": "true" if settings.app_insights else "false",
     }
-    if settings.version_header:
-        shown["HTTP_X_MS_SERVER_VERSION"] = f"azmlinfsrv/{__version__}"
     for name, value in shown.items():
         os.environ[name] = str(value)
 
@@ -270,8 +266,13 @@ def _parse(arguments):
     parser.add_argument("--health_port", type=checked(_port), help="second port, if SEPERATE_HEALTH_ENDPOINT is true (default 5000)")
     parser.add_argument("--config_file", help="JSON file with settings by the names in brackets [AZUREML_CONFIG_FILE]")
     parser.add_argument("--rest", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="version", version=f"azmlinfsrv/{__version__}")
-    return vars(parser.parse_args(arguments))
+    parser.add_argument("--version", action="store_true", help="print the version of the server, and end")
+    flags = vars(parser.parse_args(arguments))
+    if flags.pop("version"):
+        from azureml_scorer import __version__
+
+        parser.exit(0, f"azmlinfsrv/{__version__}\n")
+    return flags
 
 
 def search_paths(settings):
