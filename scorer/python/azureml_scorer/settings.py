@@ -271,7 +271,8 @@ def _parse(arguments):
     if flags.pop("version"):
         from azureml_scorer import __version__
 
-        parser.exit(0, f"azmlinfsrv/{__version__}\n")
+        sys.stdout.write(f"azmlinfsrv/{__version__}\n")
+        sys.exit(0)
     return flags
 
 
