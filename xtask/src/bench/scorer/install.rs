@@ -58,7 +58,8 @@ fn environment(uv: &Path, python: &Path, requirements: &Path, path: &Path) -> Re
 
 fn pip_install(uv: &Path, environment: &Path) -> Command {
     let mut command = Command::new(uv);
-    command.args(["pip", "install", "--quiet", "--python"]).arg(environment.join("bin/python"));
+    // As pip does it: else every start of a server that may not write there compiles its packages.
+    command.args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(environment.join("bin/python"));
     command
 }
 
