@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -27,6 +27,10 @@ use crate::server::{Ready, Server, Settings};
 use crate::socket::Socket;
 use crate::turns::Turns;
 use crate::{grpc, v2};
+
+/// How long requests that wait are run without a look at the I/O. Well below the guardian's patience, which so steps in
+/// only where a single `run()` lasts.
+const UNSEEN: Duration = Duration::from_micros(500);
 
 /// The running core.
 #[pyclass(module = "azureml_scorer._core")]
@@ -127,11 +131,21 @@ impl Core {
             return self.serve_batches(py, &functions, &script.getattr("run_batch")?, Gather::new(most, longest));
         }
         let script = functions;
-        // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
-        while let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) {
+        let mut looked = Instant::now();
+        loop {
+            // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
+            if looked.elapsed() >= UNSEEN {
+                py.detach(|| self.look());
+                looked = Instant::now();
+            }
+            if let Some(job) = self.server.queue.try_pop() {
+                script.run(py, job)?;
+                continue;
+            }
+            let Some(job) = py.detach(|| self.wait()) else { return Ok(()) };
+            looked = Instant::now();
             script.run(py, job)?;
         }
-        Ok(())
     }
 
     /// A descriptor that is readable when [`try_next`](Self::try_next) has something new to give, for an event loop of
@@ -236,6 +250,14 @@ impl Core {
                 script.run(py, job)?;
             }
         }
+    }
+
+    /// Drives what I/O there is to do now.
+    fn look(&self) {
+        self.turns.drive(async {
+            self.server.deliver();
+            tokio::task::yield_now().await;
+        });
     }
 
     /// Drives the I/O until there is a request.
