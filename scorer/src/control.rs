@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use serving::admin::{FailureReason, ScorerEvent};
@@ -83,6 +84,9 @@ pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: `_exit` only ends the process.
     unsafe { libc::_exit(code) }
 }
+
+/// Pause between two alarms for a `run()` that is beyond its time-out.
+pub(crate) const RING: Duration = Duration::from_millis(20);
 
 /// Rings on the thread that runs user code, so that Python's handler can stop a `run()` at its time-out.
 #[derive(Clone, Copy, Debug)]

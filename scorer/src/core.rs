@@ -130,7 +130,6 @@ impl Core {
             let longest = Duration::try_from_secs_f64(longest).unwrap_or_default();
             return self.serve_batches(py, &functions, &script.getattr("run_batch")?, Gather::new(most, longest));
         }
-        let script = functions;
         let mut looked = Instant::now();
         loop {
             // While requests wait, the GIL is kept: giving it up and taking it back costs as much as a short score.
@@ -139,12 +138,12 @@ impl Core {
                 looked = Instant::now();
             }
             if let Some(job) = self.server.queue.try_pop() {
-                script.run(py, job)?;
+                functions.run(py, job)?;
                 continue;
             }
             let Some(job) = py.detach(|| self.wait()) else { return Ok(()) };
             looked = Instant::now();
-            script.run(py, job)?;
+            functions.run(py, job)?;
         }
     }
 

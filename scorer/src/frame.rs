@@ -7,10 +7,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::PollFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Kind, Reply};
+use crate::socket::ready_now;
 
 /// Largest header of a frame in bytes.
 pub(crate) const MAX_HEADER: u64 = 16 * 1024 * 1024;
@@ -89,10 +90,7 @@ impl Parent {
 
     /// A request has begun to arrive, or the parent has closed the socket.
     pub(crate) fn readable(&self) -> bool {
-        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut watched = [PollFd::new(&*stream, PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
+        ready_now(&*self.0.lock().unwrap_or_else(PoisonError::into_inner), PollFlags::IN)
     }
 
     /// Sends a header that is JSON already.

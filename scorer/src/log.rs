@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::PollFlags;
+
+use crate::socket::ready_now;
 
 /// Most bytes that wait to be written; further lines are counted and dropped.
 const MAX_WAITING: usize = 1024 * 1024;
@@ -50,7 +52,7 @@ pub(crate) fn write(text: &[u8]) {
     let mut bytes = std::mem::take(&mut waiting().bytes);
     bytes.extend_from_slice(text);
     let mut rest = bytes.as_slice();
-    while !rest.is_empty() && writable() {
+    while !rest.is_empty() && ready_now(rustix::stdio::stdout(), PollFlags::OUT) {
         // What a pipe takes without blocking when it says that it takes something.
         let piece = &rest[..rest.len().min(4096)];
         match rustix::io::write(rustix::stdio::stdout(), piece) {
@@ -82,14 +84,6 @@ fn keep(before: &[u8], behind: &[u8]) {
     if waiting.idle {
         MORE.notify_one();
     }
-}
-
-/// Whether a short write to standard output does not block.
-fn writable() -> bool {
-    let stdout = rustix::stdio::stdout();
-    let mut watched = [PollFd::new(&stdout, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Writes what waits.

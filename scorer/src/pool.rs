@@ -10,14 +10,13 @@ use serving::admin::{FailureReason, ScorerEvent};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::call::Job;
+use crate::control::RING;
 use crate::frame::{self, Question, Said};
 use crate::process::{self, Limits, Process, Started, Starter};
 use crate::server::Server;
 
 /// How long user code may ignore its time-out before its process is replaced.
 const GRACE: Duration = Duration::from_secs(1);
-/// Pause between two alarms for a `run()` that is beyond its time-out.
-const RING: Duration = Duration::from_millis(20);
 /// Most failed starts in a row before a worker gives up.
 const MAX_FAILED_STARTS: u32 = 5;
 /// Pause after the first failed start; doubles with each further one.

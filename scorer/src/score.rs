@@ -8,17 +8,16 @@ use tokio::sync::oneshot;
 
 use crate::call::{Call, Job, Kind, Reply, To};
 use crate::connection::Connection;
+use crate::control::RING;
 use crate::decode;
 use crate::head::{Framing, Head, Refused, TOO_LARGE};
 use crate::http_reply::{HttpReply, Sent};
 use crate::ids;
-use crate::server::{Answer, HTML, Next, Server, Slot};
+use crate::server::{Answer, HTML, Next, REFUSED_NOW, Server, Slot};
 use crate::slots::{RESERVATION, Refusal};
 
 /// Longest time-out in milliseconds, a week: longer ones are cut, so that no clock overflows.
 const MAX_TIMEOUT_MS: u64 = 604_800_000;
-/// Pause between two alarms for a `run()` that is beyond its time-out.
-const RING: Duration = Duration::from_millis(20);
 /// Exit code of a process whose user code does not stop at its time-out.
 const STUCK: i32 = 4;
 
@@ -205,8 +204,7 @@ impl Server {
     pub(crate) fn give_back(&self) {
         self.slots().drain();
         while let Some(mut job) = self.queue.try_pop() {
-            let (mut reply, body) =
-                Reply::error(job.call.kind, 503, "The replica takes no request now; repeat it elsewhere.");
+            let (mut reply, body) = Reply::error(job.call.kind, 503, REFUSED_NOW);
             let headers = [("content-type", crate::server::JSON), (wire::REFUSED, Refusal::Draining.name())];
             reply.headers = Some(headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
             reply.failed = false;

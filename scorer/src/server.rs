@@ -277,7 +277,7 @@ impl Server {
 
     /// A retryable refusal of the slot protocol.
     pub(crate) fn refusal(&self, kind: Kind, refusal: Refusal) -> Answer {
-        let answer = Answer::error(kind, 503, "The replica takes no request now; repeat it elsewhere.").flag(false);
+        let answer = Answer::error(kind, 503, REFUSED_NOW).flag(false);
         self.busy(answer).with(wire::REFUSED, refusal.name()).with("retry-after", "1")
     }
 
@@ -319,6 +319,8 @@ impl Server {
 
 const FAILED: &str = "x-ms-run-function-failed";
 /// The original's words.
+/// What a refusal of the slot protocol says.
+pub(crate) const REFUSED_NOW: &str = "The replica takes no request now; repeat it elsewhere.";
 const NOT_FOUND: &str = "The requested URL was not found on the server. If you entered the URL manually please check \
                          your spelling and try again.";
 

@@ -185,6 +185,13 @@ impl Socket {
     }
 }
 
+/// Whether a descriptor is ready for what `flags` say, as it stands now.
+pub(crate) fn ready_now(descriptor: impl AsFd, flags: PollFlags) -> bool {
+    let mut watched = [PollFd::new(&descriptor, flags)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
 /// A peer that is gone is an error and no signal, whatever user code has done to the signal's handler.
 fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
     match pieces {
