@@ -59,7 +59,7 @@ $(tools)/bin/cargo-deny:
 wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this machine
 	@echo "==> Building the scorer's wheel"
 	@rm -f $(target)/wheels/azureml_scorer-*.whl
-	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
+	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --profile release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
 
 .PHONY: build
 build: wheel ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
@@ -72,14 +72,14 @@ build: wheel ## Builds the provider, the router and the scorer's wheel, and lays
 	@install -m 0644 $(target)/wheels/azureml_scorer-$(version)-*.whl $(mirror)/
 	@printf 'provider_installation {\n  filesystem_mirror {\n    path    = "%s"\n    include = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n  direct {\n    exclude = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n}\n' $(target)/mirror > $(TF_CLI_CONFIG_FILE)
 
-dist := $(target)/dist
-wheel_of_release = PATH=$(tools)/bin:$$PATH SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --release --quiet --zig --compatibility manylinux_$(subst .,_,$(glibc)) --manifest-path scorer/Cargo.toml --out $(dist)
+published := $(target)/published
+wheel_of_release = PATH=$(tools)/bin:$$PATH SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --profile dist --quiet --zig --compatibility manylinux_$(subst .,_,$(glibc)) --manifest-path scorer/Cargo.toml --out $(published)
 # Where there is a free-threaded Python: found by uv, or named.
 FREE_THREADED ?= $(shell $(tools)/bin/uv python find --no-project 3.14t 2>/dev/null)
 
 .PHONY: wheels
 wheels: check-tools $(tools)/bin/zig $(tools)/bin/uv ## Builds the scorer's wheels for release, for any Linux, and its source distribution
-	@rm -rf $(dist)
+	@rm -rf $(published)
 	@echo "==> Building the scorer's wheel for CPython 3.9 and newer, glibc $(glibc) and newer"
 	@$(wheel_of_release) --interpreter $(PYTHON)
 	@if [ -n "$(FREE_THREADED)" ]; then \
@@ -89,12 +89,12 @@ wheels: check-tools $(tools)/bin/zig $(tools)/bin/uv ## Builds the scorer's whee
 	  echo "There is no free-threaded Python 3.14 (python3.14t) here, so no wheel for it is built; name one with FREE_THREADED=..."; \
 	fi
 	@echo "==> Packing the scorer's source distribution"
-	@$(tools)/bin/maturin sdist --manifest-path scorer/Cargo.toml --out $(dist) 2>/dev/null
-	@ls -1 $(dist)
+	@$(tools)/bin/maturin sdist --manifest-path scorer/Cargo.toml --out $(published) 2>/dev/null
+	@ls -1 $(published)
 
 .PHONY: wheels-test
 wheels-test: wheels ## Installs what `make wheels` packed into bare environments of every Python here, and serves there
-	@DIST=$(dist) $(tools)/bin/python -m pytest -q scorer/tests/packaging
+	@DIST=$(published) $(tools)/bin/python -m pytest -q scorer/tests/packaging
 
 quickstart := examples/quickstart
 # A provider that was built anew has the version and another checksum than the one in the lock file.

@@ -30,7 +30,7 @@ use crate::{grpc, v2};
 
 /// How long requests that wait are run without a look at the I/O. Well below the guardian's patience, which so steps in
 /// only where a single `run()` lasts.
-const UNSEEN: Duration = Duration::from_micros(500);
+const UNSEEN: Duration = Duration::from_millis(1);
 
 /// The running core.
 #[pyclass(module = "azureml_scorer._core")]

@@ -14,17 +14,25 @@ use crate::socket::ready_now;
 
 /// Most bytes that wait to be written; further lines are counted and dropped.
 const MAX_WAITING: usize = 1024 * 1024;
-/// Pause between two writes, in which lines gather.
-const GATHER: Duration = Duration::from_millis(10);
+/// Pause between two writes, in which lines gather: each wakes a thread, which disturbs the one that runs user code.
+const GATHER: Duration = Duration::from_millis(50);
+/// How long the end of the process waits for somebody to read the last lines.
+const LAST: Duration = Duration::from_secs(1);
 
 struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
+    /// The writing thread has written everything and waits for more.
     idle: bool,
+    /// The process ends: lines gather no longer.
+    ending: bool,
 }
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { bytes: Vec::new(), dropped: 0, idle: false });
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting { bytes: Vec::new(), dropped: 0, idle: false, ending: false });
+/// Lines have come, or the process ends.
 static MORE: Condvar = Condvar::new();
+/// The writing thread is idle.
+static WRITTEN: Condvar = Condvar::new();
 /// Held while bytes are written, so that lines keep their order.
 static WRITING: Mutex<()> = Mutex::new(());
 
@@ -35,12 +43,12 @@ pub(crate) fn start() -> std::io::Result<()> {
             let mut waiting = waiting();
             while waiting.bytes.is_empty() {
                 waiting.idle = true;
+                WRITTEN.notify_all();
                 waiting = MORE.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
             waiting.idle = false;
-            drop(waiting);
-            flush();
-            std::thread::sleep(GATHER);
+            drop(MORE.wait_timeout_while(waiting, GATHER, |waiting| !waiting.ending));
+            write_waiting();
         }
     };
     std::thread::Builder::new().name("log".into()).spawn(write).map(drop)
@@ -86,8 +94,16 @@ fn keep(before: &[u8], behind: &[u8]) {
     }
 }
 
-/// Writes what waits.
+/// Waits until the writing thread has written everything, but not for ever: nobody may read it. The process ends then.
 pub(crate) fn flush() {
+    let mut waiting = waiting();
+    waiting.ending = true;
+    MORE.notify_one();
+    drop(WRITTEN.wait_timeout_while(waiting, LAST, |waiting| !waiting.idle));
+}
+
+/// Writes what waits, and waits itself for whoever reads it.
+fn write_waiting() {
     let _order = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let (bytes, dropped) = {
         let mut waiting = waiting();

@@ -404,14 +404,8 @@ impl Drop for Slot {
 /// One line per request, in the original's form (R§15.10), with the request's id in front.
 fn access_log(head: &Head, id: &str, status: u16, took: Duration, length: Option<usize>) {
     let (question, query) = if head.query().is_empty() { ("", "") } else { ("?", head.query()) };
-    let (method, path, took) = (head.method(), head.path(), took.as_secs_f64() * 1000.0);
-    match length {
-        Some(length) => crate::log::later(
-            'I',
-            format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms {length}"),
-        ),
-        None => {
-            crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {status} {took:.3}ms N/A"));
-        }
-    }
+    let (method, path, took) = (head.method(), head.path(), took.as_micros());
+    let length = length.map_or("N/A".into(), |length| length.to_string());
+    let (ms, us) = (took / 1000, took % 1000);
+    crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {status} {ms}.{us:03}ms {length}"));
 }

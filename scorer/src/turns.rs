@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// How long the main thread may stay away from the I/O.
-const PATIENCE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_millis(2);
 /// Looks without anything to do after which the guardian sleeps until it is called.
 const QUIET: u32 = 50;
 

@@ -175,6 +175,13 @@ def test_prints_that_nobody_reads_do_not_stop_the_server(start):
     assert server.request("GET", "/")[0] == 200
 
 
+def test_a_log_that_nobody_reads_does_not_hold_up_the_end(start):
+    server = start(f"{IDLE}def run(data):\n    print('x' * 100_000)\n    return 1\n", unread=True)
+    assert server.request(body="x")[0] == 200
+    server.process.terminate()
+    assert server.process.wait(30) == 0
+
+
 @pytest.fixture
 def command(tmp_path):
     server = Command(tmp_path, script=TAGGED).healthy()

@@ -121,7 +121,8 @@ pub(super) async fn build(catalogue: &Catalogue, build_key: &str, resolved: &Res
     venv.args(["venv", "--no-project", "--python"]).arg(&python.program).arg(&prefix);
     let install = || {
         let mut command = uv.command(inputs.path());
-        command.args(["pip", "install", "--no-deps", "--python"]).arg(&interpreter);
+        // Compiled once here, and not by the first replica while its start is waited for.
+        command.args(["pip", "install", "--compile-bytecode", "--no-deps", "--python"]).arg(&interpreter);
         command
     };
     let mut packages = install();

@@ -252,13 +252,18 @@ def _parse(arguments):
 
         return check
 
+    def formatter(prog):
+        # Without a width, argparse imports `shutil` to ask the terminal, which holds a megabyte for good.
+        return argparse.HelpFormatter(prog, width=110)
+
     class Parser(argparse.ArgumentParser):
         def error(self, message):
             # The original's exit code for bad flags, after its help.
             self.print_help(sys.stderr)
             self.exit(1, f"\n{self.prog}: error: {message}\n")
 
-    parser = Parser(prog="azmlinfsrv", description="Serves an Azure Machine Learning v1 score script over HTTP.")
+    about = "Serves an Azure Machine Learning v1 score script over HTTP."
+    parser = Parser(prog="azmlinfsrv", description=about, formatter_class=formatter)
     for setting in TABLE:
         if setting.flag:
             parser.add_argument(f"--{setting.flag}", type=checked(setting.parse), help=f"{setting.help} [{setting.name}]")

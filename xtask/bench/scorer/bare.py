@@ -1,19 +1,23 @@
-"""Microseconds of one run() of a score script in a bare loop: bare.py SCRIPT BODY SECONDS prints them."""
+"""Microseconds of one run() of a score script in a bare loop: bare.py SCRIPT BODY, then seconds, line by line."""
 
 import importlib
 import json
 import sys
 import time
 
-script, body, seconds = importlib.import_module(sys.argv[1]), open(sys.argv[2]).read(), float(sys.argv[3])
+
+def measure(run, body, seconds):
+    started = time.perf_counter()
+    calls = 0
+    while time.perf_counter() - started < seconds:
+        for _ in range(100):
+            # As a server does it: the answer is text.
+            json.dumps(run(body))
+        calls += 100
+    return (time.perf_counter() - started) / calls * 1e6
+
+
+script, body = importlib.import_module(sys.argv[1]), open(sys.argv[2]).read()
 script.init()
-# As a server does it: the answer is text.
-for _ in range(200):
-    json.dumps(script.run(body))
-started = time.perf_counter()
-calls = 0
-while time.perf_counter() - started < seconds:
-    for _ in range(100):
-        json.dumps(script.run(body))
-    calls += 100
-print((time.perf_counter() - started) / calls * 1e6)
+for line in sys.stdin:
+    print(measure(script.run, body, float(line)), flush=True)

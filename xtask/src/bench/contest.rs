@@ -65,9 +65,9 @@ impl Turns {
         title.contains(&self.only)
     }
 
-    /// How long one turn lasts.
-    pub(super) fn length(&self) -> Duration {
-        Duration::from_secs(self.seconds.into())
+    /// Seconds of all turns of one server under one load.
+    pub(super) fn seconds(&self) -> u32 {
+        self.seconds * self.rounds
     }
 }
 
@@ -119,35 +119,13 @@ pub(super) struct Heat {
 
 /// Measures every server under every load.
 pub(super) fn run(contenders: &[Contender], loads: &[Load], turns: &Turns) -> Result<Vec<Heat>, BenchError> {
-    let body = tempfile::NamedTempFile::new().map_err(file("a temporary file"))?;
     let mut heats = Vec::new();
     report::introduce(contenders);
     for load in loads.iter().filter(|load| turns.want(&load.title())) {
-        let name = load.title();
-        say(&format!("==> {name}"));
-        let turn = |contender: &Contender, seconds| -> Result<(Figures, f64), BenchError> {
-            let translated = contender.translate.map(|translate| translate(&load.body));
-            fs::write(body.path(), translated.as_deref().unwrap_or(&load.body)).map_err(file(body.path()))?;
-            let foreign = ForeignMeter::start()?;
-            let before = processes::cpu(contender.process)?;
-            let sample = wrk::run(&contender.url, body.path(), load.connections, seconds)?;
-            let cpu = processes::cpu(contender.process)?.saturating_sub(before);
-            let foreign = foreign.cores()?;
-            fs::File::create(&contender.log).map_err(file(&contender.log))?;
-            if let Some(failures) = sample.failures {
-                return Err(BenchError::Requests { server: contender.name.clone(), load: name.clone(), failures });
-            }
-            if cpu.is_zero() {
-                return Err(BenchError::Idle(contender.name.clone()));
-            }
-            #[allow(clippy::cast_precision_loss, reason = "requests of a span of minutes")]
-            let cpu_us = cpu.as_secs_f64() * 1e6 / sample.requests.max(1) as f64;
-            let wrk::Sample { requests_per_second, p50_us, p99_us, .. } = sample;
-            Ok((Figures { cpu_us, requests_per_second, p50_us, p99_us }, foreign))
-        };
+        say(&format!("==> {}", load.title()));
         // Connections, caches and the interpreters' specialised code are warm before it counts.
         for contender in contenders {
-            turn(contender, 1)?;
+            turn(contender, load, 1)?;
         }
         let mut figures = vec![Vec::new(); contenders.len()];
         let mut foreign = Vec::new();
@@ -156,13 +134,13 @@ pub(super) fn run(contenders: &[Contender], loads: &[Load], turns: &Turns) -> Re
             for place in 0..contenders.len() {
                 let at = (round + place) % contenders.len();
                 wait_for_quiet(Duration::from_secs(turns.patience))?;
-                let (one, others) = turn(&contenders[at], turns.seconds)?;
+                let (one, others) = turn(&contenders[at], load, turns.seconds)?;
                 figures[at].push(one);
                 foreign.push(others);
             }
         }
         let heat = Heat {
-            load: name,
+            load: load.title(),
             connections: load.connections,
             body_bytes: load.body.len(),
             foreign_cores: median(foreign.iter().copied()),
@@ -173,6 +151,29 @@ pub(super) fn run(contenders: &[Contender], loads: &[Load], turns: &Turns) -> Re
         heats.push(heat);
     }
     Ok(heats)
+}
+
+/// One turn of one server: its figures, and the cores that others used meanwhile.
+pub(super) fn turn(contender: &Contender, load: &Load, seconds: u32) -> Result<(Figures, f64), BenchError> {
+    let body = tempfile::NamedTempFile::new().map_err(file("a temporary file"))?;
+    let translated = contender.translate.map(|translate| translate(&load.body));
+    fs::write(body.path(), translated.as_deref().unwrap_or(&load.body)).map_err(file(body.path()))?;
+    let foreign = ForeignMeter::start()?;
+    let before = processes::cpu(contender.process)?;
+    let sample = wrk::run(&contender.url, body.path(), load.connections, seconds)?;
+    let cpu = processes::cpu(contender.process)?.saturating_sub(before);
+    let foreign = foreign.cores()?;
+    fs::File::create(&contender.log).map_err(file(&contender.log))?;
+    if let Some(failures) = sample.failures {
+        return Err(BenchError::Requests { server: contender.name.clone(), load: load.title(), failures });
+    }
+    if cpu.is_zero() {
+        return Err(BenchError::Idle(contender.name.clone()));
+    }
+    #[allow(clippy::cast_precision_loss, reason = "requests of a span of minutes")]
+    let cpu_us = cpu.as_secs_f64() * 1e6 / sample.requests.max(1) as f64;
+    let wrk::Sample { requests_per_second, p50_us, p99_us, .. } = sample;
+    Ok((Figures { cpu_us, requests_per_second, p50_us, p99_us }, foreign))
 }
 
 /// Returns when others have left the machine alone for a second, or after `patience`.

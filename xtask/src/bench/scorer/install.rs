@@ -63,10 +63,10 @@ fn pip_install(uv: &Path, environment: &Path) -> Command {
     command
 }
 
-/// The wheel that the Makefile has left.
+/// The published wheel for every Python, that the Makefile has left.
 fn wheel() -> Result<PathBuf, BenchError> {
-    let directory = tools::target().join("wheels");
-    let prefix = concat!("azureml_scorer-", env!("CARGO_PKG_VERSION"), "-");
+    let directory = tools::target().join("published");
+    let prefix = concat!("azureml_scorer-", env!("CARGO_PKG_VERSION"), "-cp39-abi3-");
     let wheels = fs::read_dir(&directory).map_err(file(&directory))?.flatten();
     let named = wheels.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
     let newest = named.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());

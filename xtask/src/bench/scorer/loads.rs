@@ -1,12 +1,11 @@
-//! Rows that are loads of wrk: the score that adds, a real model, batches of it, several workers.
+//! Rows that are loads of wrk alone: the score that adds, batches of a model, several workers.
 
 use std::process::Command;
 
 use serde_json::json;
 
-use super::super::contest::{self, Contender, Heat, Load, median};
-use super::super::error::{BenchError, file};
-use super::super::report::say;
+use super::super::contest::{self, Contender, Heat, Load};
+use super::super::error::BenchError;
 use super::super::tools;
 use super::goals::{Measure, Verdict};
 use super::launch::{BOTH_CORES, Bench, Launch, Running};
@@ -14,8 +13,6 @@ use super::peers::{GRANIAN, ORIGINAL, OURS};
 use super::{Arguments, Outcome};
 
 pub(super) const BODY: &str = r#"{"data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}"#;
-/// What a score may cost beyond its `run()`, in microseconds.
-const OVERHEAD_US: f64 = 15.0;
 
 fn titles(loads: &[Load]) -> Vec<String> {
     loads.iter().map(Load::title).collect()
@@ -60,66 +57,17 @@ pub(super) fn sum(bench: &Bench, arguments: &Arguments) -> Result<Outcome, Bench
     Ok(Outcome { verdicts: verdicts.collect(), report: json!(heats) })
 }
 
-fn model_loads() -> Vec<Load> {
-    vec![Load { name: "scikit-learn predict", connections: 16, body: row().into() }]
-}
-
-pub(super) fn model_rows() -> Vec<String> {
-    titles(&model_loads())
-}
-
 /// One row of the features that the model was trained on.
-fn row() -> String {
+pub(super) fn row() -> String {
     let features: Vec<f64> = (1..=30).map(|number| f64::from(number) * 0.37).collect();
     json!({ "data": [features] }).to_string()
 }
 
 /// Trains the model into the directory of the models.
-fn train(bench: &Bench) -> Result<(), BenchError> {
+pub(super) fn train(bench: &Bench) -> Result<(), BenchError> {
     let mut train = Command::new(bench.ours.environment()?.join("bin/python"));
     train.arg(tools::inputs().join("scorer/train.py")).arg(bench.directory.join("model.joblib"));
     tools::output(&mut train).map(drop)
-}
-
-/// A real model, beside the same `run()` in a bare loop.
-pub(super) fn model(bench: &Bench, arguments: &Arguments) -> Result<Outcome, BenchError> {
-    train(bench)?;
-    let body = row();
-    let subjects = bench.one_worker_each().filter(|subject| subject.models);
-    let launch =
-        |subject| Launch { script: "predict", body: &body, expected: None, ..Launch::sum(subject) }.start(bench);
-    let running = subjects.map(launch).collect::<Result<_, _>>()?;
-    // Before and after, so that a machine that changes its pace changes both sides.
-    let mut bare = vec![bare_loop(bench, arguments, &body)?];
-    let heats = heats(running, &model_loads(), arguments)?;
-    bare.push(bare_loop(bench, arguments, &body)?);
-    let bare = median(bare.into_iter());
-    say(&format!("  the same run() in a bare loop: {bare:.1} us"));
-    let row = heats.iter().flat_map(|heat| heat.rows.iter().map(move |row| (heat, row)));
-    let verdicts = row.filter(|(_, row)| row.server == OURS).map(|(heat, row)| {
-        let time = 1e6 / row.figures.requests_per_second;
-        Verdict {
-            row: heat.load.clone(),
-            goal: format!("<= run() in a bare loop + {OVERHEAD_US} us"),
-            ours: format!("{time:.1} us"),
-            beside: format!("bare loop {bare:.1} us, {:.1} us less", time - bare),
-            ratio: Some(time / bare),
-            met: time <= bare + OVERHEAD_US,
-        }
-    });
-    Ok(Outcome { verdicts: verdicts.collect(), report: json!({ "loads": heats, "bare_us": bare }) })
-}
-
-/// Microseconds of one `run()` of the model in a loop of Python.
-fn bare_loop(bench: &Bench, arguments: &Arguments, body: &str) -> Result<f64, BenchError> {
-    let path = bench.directory.join("row.json");
-    std::fs::write(&path, body).map_err(file(&path))?;
-    let mut command = tools::pinned(tools::SERVER_CORE, bench.ours.environment()?.join("bin/python"));
-    command.arg(tools::inputs().join("scorer/bare.py")).arg("predict").arg(path);
-    command.arg(arguments.turns.length().as_secs().to_string());
-    command.env("PYTHONPATH", tools::inputs().join("scorer/scripts")).env("AZUREML_MODEL_DIR", &bench.directory);
-    let said = tools::output(&mut command)?;
-    said.trim().parse().map_err(|_| BenchError::Parse { what: "the time of a bare loop", text: said })
 }
 
 fn batch_loads() -> Vec<Load> {

@@ -11,6 +11,7 @@ mod install;
 mod launch;
 mod loads;
 mod memory;
+mod model;
 mod peers;
 
 use serde_json::{Map, Value, json};
@@ -54,7 +55,7 @@ struct Group {
 
 const GROUPS: [Group; 8] = [
     Group { name: "loads", rows: loads::sum_rows, measure: loads::sum },
-    Group { name: "model", rows: loads::model_rows, measure: loads::model },
+    Group { name: "model", rows: model::rows, measure: model::measure },
     Group { name: "stream", rows: chunks::rows, measure: chunks::measure },
     Group { name: "batch", rows: loads::batch_rows, measure: loads::batch },
     Group { name: "workers", rows: loads::workers_rows, measure: loads::workers },
@@ -74,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), BenchError> {
     }
     let wanted = |peer: &Subject| arguments.peers.iter().any(|name| name == "all" || name == peer.name());
     let peers: Vec<Subject> = known.into_iter().filter(wanted).collect();
-    tools::build("wheel")?;
+    tools::build("wheels")?;
     let directory = tempfile::tempdir().map_err(file("a temporary directory"))?;
     let bench = Bench { ours: install::all(&peers)?, peers, directory: directory.path().to_owned() };
     let mut report = Map::from_iter([("machine".to_owned(), json!(Machine::this()))]);
