@@ -22,12 +22,19 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    pub(crate) fn new(most: usize, longest: Duration) -> Self {
+    /// At most so many rows, which are waited for so many seconds at most.
+    pub(crate) fn new((most, longest): (usize, f64)) -> Self {
+        let longest = Duration::try_from_secs_f64(longest).unwrap_or_default();
         Self { most: most.max(1), longest, expected: 1, took: Duration::ZERO }
     }
 
-    /// Adds to the jobs those that come in time.
-    pub(crate) async fn fill(&mut self, queue: &Queue, jobs: &mut Vec<Job>) {
+    /// Adds to the jobs those that come in time, and takes out those that a batch cannot take, which it returns.
+    pub(crate) async fn fill(&self, queue: &Queue, jobs: &mut Vec<Job>) -> Vec<Job> {
+        self.wait(queue, jobs).await;
+        jobs.extract_if(.., |job| !job.is_plain()).collect()
+    }
+
+    async fn wait(&self, queue: &Queue, jobs: &mut Vec<Job>) {
         let until = Instant::now() + self.longest.min(self.took);
         loop {
             while jobs.len() < self.most
@@ -45,23 +52,24 @@ impl Gather {
         }
     }
 
-    fn note(&mut self, size: usize, took: Duration) {
-        self.expected = size;
-        self.took = took;
+    /// A batch of this size took so long.
+    pub(crate) fn note(&mut self, size: usize, took: Duration) {
+        if size > 0 {
+            (self.expected, self.took) = (size, took);
+        }
     }
 }
 
 impl<'py> Script<'py> {
-    /// Runs several requests in one call of `run(rows)`.
+    /// Runs several requests in one call of `run(rows)`: how long that took.
     pub(crate) fn run_batch(
         &self,
         py: Python<'py>,
         run: &Bound<'py, PyAny>,
-        jobs: &mut Vec<Job>,
-        gather: &mut Gather,
-    ) -> PyResult<()> {
-        let mut batch = Vec::with_capacity(jobs.len());
-        for mut job in jobs.drain(..) {
+        jobs: impl IntoIterator<Item = Job>,
+    ) -> PyResult<Duration> {
+        let mut batch = Vec::new();
+        for mut job in jobs {
             if !job.is_due() {
                 continue;
             }
@@ -69,7 +77,9 @@ impl<'py> Script<'py> {
                 batch.push((job, text));
             }
         }
-        let Some(deadline) = batch.iter().map(|(job, _)| job.call.deadline).max() else { return Ok(()) };
+        let Some(deadline) = batch.iter().map(|(job, _)| job.call.deadline).max() else {
+            return Ok(Duration::ZERO);
+        };
         let rows = PyList::new(py, batch.iter().map(|(_, text)| text))?;
         let started = Instant::now();
         let results = {
@@ -77,13 +87,13 @@ impl<'py> Script<'py> {
             run.call1((rows,))
         };
         let took = started.elapsed();
-        gather.note(batch.len(), took);
         let run_ms = Some(took.as_secs_f64() * 1000.0);
         let results = match results.and_then(|results| of_rows(&results, batch.len())) {
             Ok(results) => results,
             Err(error) if batch.len() > 1 && error.is_instance_of::<PyException>(py) => {
                 // One caller's row must not fail the others': each is asked for alone.
-                return batch.into_iter().try_for_each(|(job, text)| self.run_row(py, run, job, &text));
+                batch.into_iter().try_for_each(|(job, text)| self.run_row(py, run, job, &text))?;
+                return Ok(took);
             }
             Err(error) => {
                 // With its traceback, which `value` lacks before Python 3.12.
@@ -92,14 +102,14 @@ impl<'py> Script<'py> {
                     let _current = running::enter(&job.call);
                     self.fail(py, job, &error)?;
                 }
-                return Ok(());
+                return Ok(took);
             }
         };
         for ((job, _), value) in batch.into_iter().zip(results) {
             let _current = running::enter(&job.call);
             self.give(py, job, value, run_ms)?;
         }
-        Ok(())
+        Ok(took)
     }
 
     fn run_row(&self, py: Python<'py>, run: &Bound<'py, PyAny>, job: Job, text: &Bound<'py, PyString>) -> PyResult<()> {

@@ -103,7 +103,7 @@ pub(crate) enum To {
 
 /// A request that waits for user code, or runs. Dropped without an answer, it is answered as failed.
 pub(crate) struct Job {
-    /// Names the job in its queue.
+    /// Names the job in its queue; in a worker process, the row of its batch.
     pub(crate) id: u64,
     pub(crate) call: Arc<Call>,
     pub(crate) body: Vec<u8>,
@@ -123,7 +123,7 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.answer(&self.call, reply, body),
-            To::Parent(parent) => parent.answer(reply, body),
+            To::Parent(parent) => parent.answer(self.id, reply, body),
         }
     }
 
@@ -134,7 +134,7 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.begin(&self.call, reply),
-            To::Parent(parent) => parent.begin(reply),
+            To::Parent(parent) => parent.begin(self.id, reply),
         }
         self.streaming = true;
         true
@@ -148,7 +148,7 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.send(piece),
-            To::Parent(parent) => parent.send_piece(piece),
+            To::Parent(parent) => parent.send_piece(self.id, piece),
         }
     }
 
@@ -179,7 +179,7 @@ impl Job {
         }
         match &mut self.to {
             To::Http(http) => http.end(whole),
-            To::Parent(parent) => parent.end(whole),
+            To::Parent(parent) => parent.end(self.id, whole),
         }
     }
 }

@@ -126,9 +126,8 @@ impl Core {
     #[pyo3(signature = (script, batch=None))]
     fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>, batch: Option<(usize, f64)>) -> PyResult<()> {
         let functions = Script::new(script)?;
-        if let Some((most, longest)) = batch {
-            let longest = Duration::try_from_secs_f64(longest).unwrap_or_default();
-            return self.serve_batches(py, &functions, &script.getattr("run_batch")?, Gather::new(most, longest));
+        if let Some(batch) = batch {
+            return self.serve_batches(py, &functions, &script.getattr("run_batch")?, Gather::new(batch));
         }
         let mut looked = Instant::now();
         loop {
@@ -236,15 +235,15 @@ impl Core {
         loop {
             let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) else { return Ok(()) };
             jobs.push(job);
-            py.detach(|| {
+            let others = py.detach(|| {
                 self.turns.drive(async {
                     self.server.deliver();
-                    gather.fill(&self.server.queue, &mut jobs).await;
-                });
+                    gather.fill(&self.server.queue, &mut jobs).await
+                })
             });
-            // Requests that `run(rows)` does not take are for the script to answer one by one.
-            let others = jobs.extract_if(.., |job| !job.is_plain()).collect::<Vec<_>>();
-            script.run_batch(py, run, &mut jobs, &mut gather)?;
+            let size = jobs.len();
+            let took = script.run_batch(py, run, jobs.drain(..))?;
+            gather.note(size, took);
             for job in others {
                 script.run(py, job)?;
             }

@@ -1,6 +1,7 @@
 //! Between a scorer and its worker processes: frames over a socket pair.
 //!
-//! A frame is two 8-byte big-endian lengths, a JSON header and a body.
+//! A frame is three 8-byte big-endian numbers - a row and two lengths -, a JSON header and a body. The rows of a batch are
+//! counted down, so that the last is 0, as is a request that comes alone; answers name the row that they are for.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -43,10 +44,11 @@ pub(crate) enum Said {
 }
 
 /// A frame but for its body, of which the beginning may already stand in it: the number of the body's bytes that do.
-pub(crate) fn frame(header: &impl Serialize, body: &[u8]) -> io::Result<(Vec<u8>, usize)> {
+pub(crate) fn frame(row: u64, header: &impl Serialize, body: &[u8]) -> io::Result<(Vec<u8>, usize)> {
     let header = serde_json::to_vec(header)?;
     let joined = if body.len() <= JOINED { body } else { b"" };
-    let mut frame = Vec::with_capacity(16 + header.len() + joined.len());
+    let mut frame = Vec::with_capacity(24 + header.len() + joined.len());
+    frame.extend_from_slice(&row.to_be_bytes());
     frame.extend_from_slice(&(header.len() as u64).to_be_bytes());
     frame.extend_from_slice(&(body.len() as u64).to_be_bytes());
     frame.extend_from_slice(&header);
@@ -63,15 +65,15 @@ impl Parent {
         Self(Mutex::new(stream))
     }
 
-    /// The next request with its body; `None` when the parent has closed the socket.
-    pub(crate) fn next(&self) -> Option<(Question, Vec<u8>)> {
+    /// The next request with its row and body; `None` when the parent has closed the socket.
+    pub(crate) fn next(&self) -> Option<(u64, Question, Vec<u8>)> {
         // Nothing is written while a request is waited for.
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lengths = [0; 16];
-        stream.read_exact(&mut lengths).ok()?;
-        let (header, body) = lengths.split_at(8);
-        let length = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
-        let (header, body) = (length(header)?, length(body)?);
+        let mut number = || {
+            let mut bytes = [0; 8];
+            stream.read_exact(&mut bytes).ok().map(|()| u64::from_be_bytes(bytes))
+        };
+        let (row, header, body) = (number()?, number()?, number()?);
         if header > MAX_HEADER {
             return None;
         }
@@ -80,7 +82,7 @@ impl Parent {
             (&mut *stream).take(length).read_to_end(&mut bytes).ok()?;
             (bytes.len() as u64 == length).then_some(bytes)
         };
-        Some((serde_json::from_slice(&part(header)?).ok()?, part(body)?))
+        Some((row, serde_json::from_slice(&part(header)?).ok()?, part(body)?))
     }
 
     /// Another descriptor of the socket.
@@ -96,29 +98,29 @@ impl Parent {
     /// Sends a header that is JSON already.
     pub(crate) fn say(&self, header: &str) -> io::Result<()> {
         let header: &serde_json::value::RawValue = serde_json::from_str(header)?;
-        self.send(&header, &[])
+        self.send(0, &header, &[])
     }
 
-    pub(crate) fn answer(&self, reply: &Reply, body: &[u8]) {
-        let _ = self.send(&Said::Answer(reply.clone()), body);
+    pub(crate) fn answer(&self, row: u64, reply: &Reply, body: &[u8]) {
+        let _ = self.send(row, &Said::Answer(reply.clone()), body);
     }
 
-    pub(crate) fn begin(&self, reply: &Reply) {
-        let _ = self.send(&Said::Begin(reply.clone()), &[]);
+    pub(crate) fn begin(&self, row: u64, reply: &Reply) {
+        let _ = self.send(row, &Said::Begin(reply.clone()), &[]);
     }
 
     /// Waits for the parent to take the piece: nothing is kept here. `None` when the parent is gone.
-    pub(crate) fn send_piece(&self, piece: &[u8]) -> Option<usize> {
-        self.send(&Said::Piece, piece).ok().map(|()| 0)
+    pub(crate) fn send_piece(&self, row: u64, piece: &[u8]) -> Option<usize> {
+        self.send(row, &Said::Piece, piece).ok().map(|()| 0)
     }
 
-    pub(crate) fn end(&self, whole: bool) {
-        let _ = self.send(&Said::End { whole }, &[]);
+    pub(crate) fn end(&self, row: u64, whole: bool) {
+        let _ = self.send(row, &Said::End { whole }, &[]);
     }
 
     /// A parent that is gone ends this process, see [`crate::control::die_with_parent`].
-    fn send(&self, said: &impl Serialize, body: &[u8]) -> io::Result<()> {
-        let (frame, joined) = frame(said, body)?;
+    fn send(&self, row: u64, said: &impl Serialize, body: &[u8]) -> io::Result<()> {
+        let (frame, joined) = frame(row, said, body)?;
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stream.write_all(&frame)?;
         stream.write_all(&body[joined..])

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal};
 use serving::admin::{FailureReason, ScorerEvent};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::call::Job;
+use crate::batch::Gather;
+use crate::call::{Call, Job};
 use crate::control::RING;
 use crate::frame::{self, Question, Said};
 use crate::process::{self, Limits, Process, Started, Starter};
@@ -38,11 +39,12 @@ pub(crate) async fn feed(starter: Arc<Starter>, limits: Limits, server: Arc<Serv
     };
     let mut failed_starts = 0;
     loop {
-        let mut process = match Process::start(&starter).await {
+        let (mut process, mut gather) = match Process::start(&starter).await {
             Ok((process, script)) => {
                 failed_starts = 0;
+                let gather = script.batch.map(Gather::new);
                 tell(News::Ready(script));
-                process
+                (process, gather)
             }
             Err(event) => {
                 failed_starts += 1;
@@ -62,9 +64,7 @@ pub(crate) async fn feed(starter: Arc<Starter>, limits: Limits, server: Arc<Serv
                 process.kill().await;
                 break;
             };
-            let ran = run(&mut process, job, limits).await;
-            server.deliver();
-            if let Err(error) = ran {
+            if let Err(error) = run_all(&mut process, job, &mut gather, &server, limits).await {
                 crate::log::line('E', &format!("A worker process is replaced, with the request that it ran: {error}"));
                 process.kill().await;
                 break;
@@ -77,6 +77,26 @@ pub(crate) async fn feed(starter: Arc<Starter>, limits: Limits, server: Arc<Serv
             }
         }
     }
+}
+
+/// Runs a job, with those that come with it where `run` takes a list.
+async fn run_all(
+    process: &mut Process,
+    job: Job,
+    gather: &mut Option<Gather>,
+    server: &Server,
+    limits: Limits,
+) -> io::Result<()> {
+    let mut jobs = vec![job];
+    let Some(gather) = gather else { return run(process, jobs, server, limits).await };
+    let others = gather.fill(&server.queue, &mut jobs).await;
+    let (size, started) = (jobs.len(), Instant::now());
+    run(process, jobs, server, limits).await?;
+    gather.note(size, started.elapsed());
+    for job in others {
+        run(process, vec![job], server, limits).await?;
+    }
+    Ok(())
 }
 
 /// The next job; `None` when the queue has closed, and no job when the process has ended before one came.
@@ -98,55 +118,61 @@ async fn ended(process: &mut Process) {
     }
 }
 
-/// Runs one job; an error means that the process must be replaced. The job's caller always gets an answer.
-async fn run(process: &mut Process, mut job: Job, limits: Limits) -> io::Result<()> {
-    let call = job.call.clone();
+/// Runs one job, or the rows of a batch; an error means that the process must be replaced. The callers always get answers.
+async fn run(process: &mut Process, mut jobs: Vec<Job>, server: &Server, limits: Limits) -> io::Result<()> {
+    jobs.retain(Job::is_due);
+    let Some(deadline) = jobs.iter().map(|job| job.call.deadline).max() else { return Ok(()) };
+    let pid = process.pid;
+    let exchange = async {
+        for (row, job) in (0..jobs.len() as u64).rev().zip(&mut jobs) {
+            job.id = row;
+            let (frame, joined) = frame::frame(row, &question(&job.call), &job.body)?;
+            process.stream.get_mut().write_all(&frame).await?;
+            process.stream.get_mut().write_all(&job.body[joined..]).await?;
+        }
+        answered(process, &mut jobs).await
+    };
+    let ran = tokio::select! {
+        answered = exchange => answered,
+        error = stopped(pid, deadline) => Err(error),
+        error = limits.exceeded(pid) => Err(error),
+    };
+    server.deliver();
+    ran
+}
+
+fn question(call: &Call) -> Question {
     let left = call.deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() || call.answered() {
-        return Ok(());
-    }
-    let headers = call.head.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let question = Question {
+    Question {
         kind: call.kind,
         method: call.head.method().to_owned(),
         path: call.head.path().to_owned(),
         query: call.head.query().to_owned(),
-        headers,
+        headers: call.head.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         request_id: call.request_id.clone(),
         left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
         timeout_ms: call.timeout_ms,
-    };
-    let pid = process.pid;
-    let exchange = async {
-        let (frame, joined) = frame::frame(&question, &job.body)?;
-        process.stream.get_mut().write_all(&frame).await?;
-        process.stream.get_mut().write_all(&job.body[joined..]).await?;
-        answered(process, &mut job).await
-    };
-    tokio::select! {
-        answered = exchange => answered,
-        error = stopped(pid, call.deadline) => Err(error),
-        error = limits.exceeded(pid) => Err(error),
     }
 }
 
-/// Passes on what the process answers.
-async fn answered(process: &mut Process, job: &mut Job) -> io::Result<()> {
-    loop {
-        let (said, body) = process::receive::<Said>(&mut process.stream).await?;
-        match said {
-            Said::Answer(reply) => {
-                job.answer(&reply, &body);
-                return Ok(());
-            }
-            Said::Begin(reply) => drop(job.begin(&reply)),
+/// Passes on what the process answers, until every job has its answer.
+async fn answered(process: &mut Process, jobs: &mut Vec<Job>) -> io::Result<()> {
+    while !jobs.is_empty() {
+        let (row, said, body) = process::receive::<Said>(&mut process.stream).await?;
+        let place = jobs.iter().position(|job| job.id == row);
+        let place = place.ok_or_else(|| io::Error::other("it answered a request that it does not have"))?;
+        let job = &mut jobs[place];
+        match &said {
+            Said::Answer(reply) => job.answer(reply, &body),
+            Said::Begin(reply) => drop(job.begin(reply)),
             Said::Piece => drop(job.send_whole(&body).await),
-            Said::End { whole } => {
-                job.end(whole);
-                return Ok(());
-            }
+            Said::End { whole } => job.end(*whole),
+        }
+        if matches!(said, Said::Answer(_) | Said::End { .. }) {
+            jobs.remove(place);
         }
     }
+    Ok(())
 }
 
 /// Stops user code in a process at its deadline; resolves when it did not stop.

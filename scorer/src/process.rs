@@ -30,6 +30,8 @@ pub(crate) struct Started {
     pub(crate) raw: bool,
     /// The model, as the Open Inference Protocol describes it.
     pub(crate) v2: crate::v2::Documents,
+    /// `run` takes a list: most rows, and most seconds that they are waited for.
+    pub(crate) batch: Option<(usize, f64)>,
 }
 
 #[derive(Deserialize)]
@@ -128,8 +130,8 @@ pub(crate) fn spawn(python: &str, module: &str, socket: OwnedFd) -> io::Result<C
 /// Waits for a process to say that its `init()` has returned.
 pub(crate) async fn started(stream: &mut BufReader<UnixStream>) -> Result<Started, ScorerEvent> {
     match receive::<Start>(stream).await {
-        Ok((Start::Ready(started), _)) => Ok(started),
-        Ok((Start::Failed { reason, message, traceback }, _)) => {
+        Ok((_, Start::Ready(started), _)) => Ok(started),
+        Ok((_, Start::Failed { reason, message, traceback }, _)) => {
             Err(ScorerEvent::Failed { reason, message, traceback })
         }
         Err(error) => Err(crashed(format!("a worker process ended before it was ready: {error}"))),
@@ -144,17 +146,17 @@ fn crashed(message: String) -> ScorerEvent {
     ScorerEvent::Failed { reason: FailureReason::Crashed, message, traceback: None }
 }
 
-/// Reads a frame.
+/// Reads a frame: its row, header and body.
 pub(crate) async fn receive<T: for<'de> Deserialize<'de>>(
     stream: &mut BufReader<UnixStream>,
-) -> io::Result<(T, Vec<u8>)> {
-    let (header, body) = (stream.read_u64().await?, stream.read_u64().await?);
+) -> io::Result<(u64, T, Vec<u8>)> {
+    let (row, header, body) = (stream.read_u64().await?, stream.read_u64().await?, stream.read_u64().await?);
     if header > MAX_HEADER {
         return Err(io::Error::other("a worker process sent a malformed frame"));
     }
     let bytes = part(stream, header).await?;
     let content = part(stream, body).await?;
-    Ok((serde_json::from_slice(&bytes)?, content))
+    Ok((row, serde_json::from_slice(&bytes)?, content))
 }
 
 /// Grows with what arrives, whatever length was announced.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::batch::Gather;
 use crate::call::{Call, Job, To};
 use crate::control;
 use crate::core::keep_memory;
@@ -37,15 +36,22 @@ impl Worker {
         Ok(Self { parent: Arc::new(Parent::new(stream)), ended: AtomicBool::new(false) })
     }
 
-    /// Gives requests to a `Script` until the parent closes the socket. They come one by one, also to a batch.
+    /// Gives requests to a `Script` until the parent closes the socket. The parent gathers those that `run` takes as a
+    /// list where there is a `batch`.
     #[pyo3(signature = (script, batch=None))]
     fn serve(&self, py: Python<'_>, script: &Bound<'_, PyAny>, batch: Option<(usize, f64)>) -> PyResult<()> {
         let functions = Script::new(script)?;
         let run_batch = batch.map(|_| script.getattr("run_batch")).transpose()?;
-        let mut gather = Gather::new(1, Duration::ZERO);
         while let Some(job) = py.detach(|| self.next()) {
             match &run_batch {
-                Some(run) if job.is_plain() => functions.run_batch(py, run, &mut vec![job], &mut gather)?,
+                Some(run) if job.is_plain() => {
+                    let mut jobs = vec![job];
+                    while jobs.last().is_some_and(|job| job.id > 0) {
+                        let Some(job) = py.detach(|| self.next()) else { return Ok(()) };
+                        jobs.push(job);
+                    }
+                    functions.run_batch(py, run, jobs)?;
+                }
                 _ => functions.run(py, job)?,
             }
         }
@@ -89,7 +95,7 @@ impl Worker {
 
 impl Worker {
     fn next(&self) -> Option<Job> {
-        let (question, body) = self.parent.next()?;
+        let (row, question, body) = self.parent.next()?;
         let Question { kind, method, path, query, headers, request_id, left_ms, timeout_ms } = question;
         let room = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + 256;
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -97,6 +103,6 @@ impl Worker {
         let arrived = Instant::now();
         let times = (arrived, arrived + Duration::from_millis(left_ms), timeout_ms);
         let call = Arc::new(Call::new(kind, head, request_id, times));
-        Some(Job::new(0, call, body, To::Parent(self.parent.clone())))
+        Some(Job::new(row, call, body, To::Parent(self.parent.clone())))
     }
 }

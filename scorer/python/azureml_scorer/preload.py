@@ -43,8 +43,9 @@ def main():
 
 
 def _frame(text):
+    """Row 0, a header and no body."""
     content = text.encode()
-    return len(content).to_bytes(8, "big") + bytes(8) + content
+    return bytes(8) + len(content).to_bytes(8, "big") + bytes(8) + content
 
 
 if __name__ == "__main__":

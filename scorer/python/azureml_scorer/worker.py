@@ -38,7 +38,7 @@ def prepare(say):
     except LoadError as error:
         say(json.dumps({"event": "failed", "reason": error.reason, "message": str(error), "traceback": error.trace}))
         sys.exit(3)
-    started = {"event": "ready", "swagger": documents, "v2": v2.documents(script), "raw": script.raw}
+    started = {"event": "ready", "swagger": documents, "v2": v2.documents(script), "raw": script.raw, "batch": script.batch}
     return script, json.dumps(started)
 
 
