@@ -13,6 +13,8 @@ const MAX_LINGER: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 /// Longest pause of a peer within a head or a body.
 const PAUSE: Duration = Duration::from_secs(30);
+/// Room that is made for a body because of its announced length alone.
+const TRUSTED: usize = 4 * 1024 * 1024;
 /// Room for what is read at once.
 const ROOM: usize = 16 * 1024;
 
@@ -77,9 +79,13 @@ impl Connection {
             Framing::Sized(length) if length > limit => Err(TOO_LARGE),
             Framing::Sized(length) if length <= self.buffer.len() => Ok(self.buffer.drain(..length).collect()),
             Framing::Sized(length) => {
-                let mut body = Vec::with_capacity(length);
+                let mut body = Vec::with_capacity(length.min(TRUSTED));
                 body.append(&mut self.buffer);
                 while body.len() < length {
+                    if body.len() == body.capacity() {
+                        // As much again as has come.
+                        body.reserve_exact(body.len().min(length - body.len()));
+                    }
                     let until = Some(Instant::now() + PAUSE);
                     match self.timer.until(until, self.socket.read(&mut body)).await {
                         Ok(Ok(read)) if read > 0 => {}
