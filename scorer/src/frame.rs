@@ -69,11 +69,9 @@ impl Parent {
     pub(crate) fn next(&self) -> Option<(u64, Question, Vec<u8>)> {
         // Nothing is written while a request is waited for.
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut number = || {
-            let mut bytes = [0; 8];
-            stream.read_exact(&mut bytes).ok().map(|()| u64::from_be_bytes(bytes))
-        };
-        let (row, header, body) = (number()?, number()?, number()?);
+        let mut numbers = [[0; 8]; 3];
+        stream.read_exact(numbers.as_flattened_mut()).ok()?;
+        let [row, header, body] = numbers.map(u64::from_be_bytes);
         if header > MAX_HEADER {
             return None;
         }
