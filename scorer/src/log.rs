@@ -22,7 +22,7 @@ const LAST: Duration = Duration::from_secs(1);
 struct Waiting {
     bytes: Vec<u8>,
     dropped: u64,
-    /// The writing thread has written everything and waits for more.
+    /// The writing thread has written everything and waits for more, or has just been called.
     idle: bool,
     /// The process ends: lines gather no longer.
     ending: bool,
@@ -99,7 +99,8 @@ pub(crate) fn flush() {
     let mut waiting = waiting();
     waiting.ending = true;
     MORE.notify_one();
-    drop(WRITTEN.wait_timeout_while(waiting, LAST, |waiting| !waiting.idle));
+    // A thread that is idle may have been called for what waits, and not have run yet.
+    drop(WRITTEN.wait_timeout_while(waiting, LAST, |waiting| !waiting.idle || !waiting.bytes.is_empty()));
 }
 
 /// Writes what waits, and waits itself for whoever reads it.
