@@ -62,13 +62,8 @@ impl Gather {
 
 impl<'py> Script<'py> {
     /// Runs several requests in one call of `run(rows)`: how long that took.
-    pub(crate) fn run_batch(
-        &self,
-        py: Python<'py>,
-        run: &Bound<'py, PyAny>,
-        jobs: impl IntoIterator<Item = Job>,
-    ) -> PyResult<Duration> {
-        let mut batch = Vec::new();
+    pub(crate) fn run_batch(&self, py: Python<'py>, run: &Bound<'py, PyAny>, jobs: Vec<Job>) -> PyResult<Duration> {
+        let mut batch = Vec::with_capacity(jobs.len());
         for mut job in jobs {
             if !job.is_due() {
                 continue;

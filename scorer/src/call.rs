@@ -103,7 +103,7 @@ pub(crate) enum To {
 
 /// A request that waits for user code, or runs. Dropped without an answer, it is answered as failed.
 pub(crate) struct Job {
-    /// Names the job in its queue; in a worker process, the row of its batch.
+    /// Names the job in its queue; for a worker process and in it, the row of its batch.
     pub(crate) id: u64,
     pub(crate) call: Arc<Call>,
     pub(crate) body: Vec<u8>,

@@ -136,12 +136,13 @@ impl Core {
                 py.detach(|| self.look());
                 looked = Instant::now();
             }
-            if let Some(job) = self.server.queue.try_pop() {
-                functions.run(py, job)?;
-                continue;
-            }
-            let Some(job) = py.detach(|| self.wait()) else { return Ok(()) };
-            looked = Instant::now();
+            let job = if let Some(job) = self.server.queue.try_pop() {
+                job
+            } else {
+                let Some(job) = py.detach(|| self.wait()) else { return Ok(()) };
+                looked = Instant::now();
+                job
+            };
             functions.run(py, job)?;
         }
     }
@@ -231,10 +232,9 @@ impl Core {
         run: &Bound<'py, PyAny>,
         mut gather: Gather,
     ) -> PyResult<()> {
-        let mut jobs = Vec::new();
         loop {
             let Some(job) = self.server.queue.try_pop().or_else(|| py.detach(|| self.wait())) else { return Ok(()) };
-            jobs.push(job);
+            let mut jobs = vec![job];
             let others = py.detach(|| {
                 self.turns.drive(async {
                     self.server.deliver();
@@ -242,7 +242,7 @@ impl Core {
                 })
             });
             let size = jobs.len();
-            let took = script.run_batch(py, run, jobs.drain(..))?;
+            let took = script.run_batch(py, run, jobs)?;
             gather.note(size, took);
             for job in others {
                 script.run(py, job)?;

@@ -318,9 +318,9 @@ impl Server {
 }
 
 const FAILED: &str = "x-ms-run-function-failed";
-/// The original's words.
 /// What a refusal of the slot protocol says.
 pub(crate) const REFUSED_NOW: &str = "The replica takes no request now; repeat it elsewhere.";
+/// The original's words.
 const NOT_FOUND: &str = "The requested URL was not found on the server. If you entered the URL manually please check \
                          your spelling and try again.";
 
@@ -405,7 +405,13 @@ impl Drop for Slot {
 fn access_log(head: &Head, id: &str, status: u16, took: Duration, length: Option<usize>) {
     let (question, query) = if head.query().is_empty() { ("", "") } else { ("?", head.query()) };
     let (method, path, took) = (head.method(), head.path(), took.as_micros());
-    let length = length.map_or("N/A".into(), |length| length.to_string());
     let (ms, us) = (took / 1000, took % 1000);
-    crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {status} {ms}.{us:03}ms {length}"));
+    let line = |length: std::fmt::Arguments<'_>| {
+        let times = format_args!("{status} {ms}.{us:03}ms {length}");
+        crate::log::later('I', format_args!("[{id}] {method} {path}{question}{query} {times}"));
+    };
+    match length {
+        Some(length) => line(format_args!("{length}")),
+        None => line(format_args!("N/A")),
+    }
 }

@@ -1,6 +1,7 @@
 """What user code breaks breaks for nobody else."""
 
 import contextlib
+import glob
 import json
 import os
 import signal
@@ -37,11 +38,10 @@ def members(server):
     """Processes of a server, itself first."""
     found = [server.process.pid]
     for parent in found:
-        # Any of them may end meanwhile.
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{task}/children") as children:
-                    found += [int(child) for child in children.read().split()]
+        for children in glob.glob(f"/proc/{parent}/task/*/children"):
+            # Any of them may end meanwhile.
+            with contextlib.suppress(OSError), open(children) as file:
+                found += [int(child) for child in file.read().split()]
     return found
 
 

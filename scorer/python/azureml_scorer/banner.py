@@ -6,6 +6,9 @@ from azureml_scorer import __version__, _core
 
 _log = logging.getLogger("azmlinfsrv")
 
+# What the server calls itself.
+SERVER = f"azmlinfsrv/{__version__}"
+
 
 def write(settings):
     """The settings and routes, for people and for scripts that search the log."""
@@ -34,7 +37,7 @@ def _rows(settings):
         ("Health Port", settings.health_port or port),
         ("Application Insights Enabled", "true" if settings.app_insights else "false"),
         ("Application Insights Key", "AppInsights key provided" if settings.app_insights_key is not None else None),
-        ("Inferencing HTTP server version", f"azmlinfsrv/{__version__}" if settings.version_header else None),
+        ("Inferencing HTTP server version", SERVER if settings.version_header else None),
         ("CORS for the specified origins", f"Enabling CORS for {', '.join(settings.cors)}" if settings.cors else None),
         ("Create dedicated endpoint for health", "true" if settings.health_port else None),
     )

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from azureml_scorer import __version__, aml_response, banner, deadline, imports, logs, settings as settings_module, start, swagger, v2
+from azureml_scorer import aml_response, banner, deadline, imports, logs, settings as settings_module, start, swagger, v2
 from azureml_scorer._core import Core
 from azureml_scorer.script import LoadError, Script
 from azureml_scorer.settings import SettingsError
@@ -31,7 +31,7 @@ def run(settings, listeners, grpc):
         scoring_timeout_ms=settings.scoring_timeout_ms,
         max_body=settings.max_body,
         max_requests=settings.max_requests,
-        server_version=f"azmlinfsrv/{__version__}" if settings.version_header else None,
+        server_version=banner.SERVER if settings.version_header else None,
         grace_ms=None if pooled else settings.grace_ms,
         memory=None if pooled else settings.memory,
         strict=settings.strict,
@@ -107,7 +107,7 @@ def prepare(settings, runs_script):
         start.give_up(error, error.code)
     aml_response.split_values = settings.strict
     if settings.version_header:
-        os.environ["HTTP_X_MS_SERVER_VERSION"] = f"azmlinfsrv/{__version__}"
+        os.environ["HTTP_X_MS_SERVER_VERSION"] = banner.SERVER
     # At the end, as in the original: a file of the script must not stand in for a module of Python's.
     sys.path += settings_module.search_paths(settings)
 

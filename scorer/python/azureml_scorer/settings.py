@@ -274,9 +274,9 @@ def _parse(arguments):
     parser.add_argument("--version", action="store_true", help="print the version of the server, and end")
     flags = vars(parser.parse_args(arguments))
     if flags.pop("version"):
-        from azureml_scorer import __version__
+        from azureml_scorer.banner import SERVER
 
-        sys.stdout.write(f"azmlinfsrv/{__version__}\n")
+        sys.stdout.write(f"{SERVER}\n")
         sys.exit(0)
     return flags
 

@@ -58,6 +58,11 @@ pub(super) struct Running {
     pub(super) contender: Contender,
 }
 
+/// The servers, which end with what is given here, and how they take part.
+pub(super) fn apart(running: Vec<Running>) -> (Vec<Server>, Vec<Contender>) {
+    running.into_iter().map(|one| (one.server, one.contender)).unzip()
+}
+
 impl<'a> Launch<'a> {
     /// With the script that adds.
     pub(super) fn sum(subject: &'a Subject) -> Self {

@@ -4,11 +4,11 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::super::contest::{self, Contender, Heat, Load};
+use super::super::contest::{self, Heat, Load};
 use super::super::error::BenchError;
 use super::super::tools;
 use super::goals::{Measure, Verdict};
-use super::launch::{BOTH_CORES, Bench, Launch, Running};
+use super::launch::{self, BOTH_CORES, Bench, Launch, Running};
 use super::peers::{GRANIAN, ORIGINAL, OURS};
 use super::{Arguments, Outcome};
 
@@ -20,11 +20,8 @@ fn titles(loads: &[Load]) -> Vec<String> {
 
 /// Measures servers that run already.
 pub(super) fn heats(running: Vec<Running>, loads: &[Load], of: &Arguments) -> Result<Vec<Heat>, BenchError> {
-    let (servers, contenders): (Vec<_>, Vec<Contender>) =
-        running.into_iter().map(|one| (one.server, one.contender)).unzip();
-    let heats = contest::run(&contenders, loads, &of.turns);
-    drop(servers);
-    heats
+    let (_servers, contenders) = launch::apart(running);
+    contest::run(&contenders, loads, &of.turns)
 }
 
 fn sum_loads() -> Vec<Load> {

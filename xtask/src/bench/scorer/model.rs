@@ -10,9 +10,8 @@ use super::super::error::{BenchError, file};
 use super::super::report::say;
 use super::super::tools;
 use super::goals::Verdict;
-use super::launch::{Bench, Launch};
+use super::launch::{self, Bench, Launch};
 use super::loads::{row, train};
-use super::peers::OURS;
 use super::{Arguments, Outcome};
 
 /// What a score may cost beyond its `run()`, in microseconds.
@@ -30,29 +29,25 @@ pub(super) fn measure(bench: &Bench, arguments: &Arguments) -> Result<Outcome, B
     train(bench)?;
     let body = row();
     let subjects = bench.one_worker_each().filter(|subject| subject.models);
-    let launch =
+    let start =
         |subject| Launch { script: "predict", body: &body, expected: None, ..Launch::sum(subject) }.start(bench);
-    let running: Vec<_> = subjects.map(launch).collect::<Result<_, _>>()?;
-    let (_servers, contenders): (Vec<_>, Vec<Contender>) =
-        running.into_iter().map(|one| (one.server, one.contender)).unzip();
+    let running: Vec<_> = subjects.map(start).collect::<Result<_, _>>()?;
+    let (_servers, contenders) = launch::apart(running);
     let heats = contest::run(&contenders, &[load()], &arguments.turns)?;
-    let mut verdicts = Vec::new();
-    let mut turns = Vec::new();
-    for ours in contenders.iter().filter(|contender| contender.name == OURS) {
-        turns = beside_bare_loop(bench, arguments, &body, ours)?;
-        let middle = |value: fn(&(f64, f64)) -> f64| median(turns.iter().map(value));
-        let (bare, served) = (middle(|turn| turn.0), middle(|turn| turn.1));
-        let more = middle(|(bare, served)| served - bare);
-        verdicts.push(Verdict {
-            row: load().title(),
-            goal: format!("<= run() in a bare loop + {OVERHEAD_US} us"),
-            ours: format!("{served:.1} us"),
-            beside: format!("bare loop {bare:.1} us; {more:.1} us more, the median of {} pairs", turns.len()),
-            ratio: Some(middle(|(bare, served)| served / bare)),
-            met: more <= OVERHEAD_US,
-        });
-    }
-    Ok(Outcome { verdicts, report: json!({ "loads": heats, "bare_and_served_us": turns }) })
+    // Ours comes first.
+    let turns = beside_bare_loop(bench, arguments, &body, &contenders[0])?;
+    let middle = |value: fn(&(f64, f64)) -> f64| median(turns.iter().map(value));
+    let (bare, served) = (middle(|turn| turn.0), middle(|turn| turn.1));
+    let more = middle(|(bare, served)| served - bare);
+    let verdict = Verdict {
+        row: load().title(),
+        goal: format!("<= run() in a bare loop + {OVERHEAD_US} us"),
+        ours: format!("{served:.1} us"),
+        beside: format!("bare loop {bare:.1} us; {more:.1} us more, the median of {} pairs", turns.len()),
+        ratio: Some(middle(|(bare, served)| served / bare)),
+        met: more <= OVERHEAD_US,
+    };
+    Ok(Outcome { verdicts: vec![verdict], report: json!({ "loads": heats, "bare_and_served_us": turns }) })
 }
 
 /// Microseconds of one `run()` in a bare loop and of one request served, in pairs of turns of a second: what changes
