@@ -176,8 +176,10 @@ fn wanted(script: &str) -> Service {
             hash: "h".into(),
             build_key: "b".into(),
             prefix: None,
+            image: None,
         },
         environment_variables: BTreeMap::new(),
+        pod: None,
         unknown: BTreeMap::new(),
     };
     let version = Version {
