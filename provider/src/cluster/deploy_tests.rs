@@ -163,7 +163,7 @@ impl Cluster for Memory {
 
 fn catalogue() -> Catalogue {
     let workspace: WorkspaceId = "file:///nonexistent/ws".parse().expect("a URL");
-    Catalogue::open(&workspace).expect("opened")
+    Catalogue::open(&workspace, &crate::storage::Storage::default()).expect("opened")
 }
 
 fn wanted(script: &str) -> Service {
