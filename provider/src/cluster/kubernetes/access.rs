@@ -118,14 +118,13 @@ async fn generations(namespace: &Namespace, service: &str) -> Result<Vec<u64>, E
 fn json_of<T: serde::de::DeserializeOwned>(secret: &Secret, key: &str, name: &str) -> Result<T, Error> {
     let bad = |problem: &str| Error::BadFile { path: format!("Secret {name}"), problem: problem.to_owned() };
     let value = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| bad(&format!("it has no {key}")))?;
-    serde_json::from_slice(&value.0).map_err(|error| bad(&format!("{key} is not what this provider writes ({:?})", error.classify())))
+    serde_json::from_slice(&value.0)
+        .map_err(|error| bad(&format!("{key} is not what this provider writes ({:?})", error.classify())))
 }
 
 fn missing_access(error: super::api::ApiError) -> Error {
     match error.problem {
-        super::api::Problem::Absent(_) => {
-            Error::NoAccessSecret { namespace: error.namespace, secret: cluster::ACCESS }
-        }
+        super::api::Problem::Absent(_) => Error::NoAccessSecret { namespace: error.namespace, secret: cluster::ACCESS },
         _ => error.into(),
     }
 }

@@ -272,7 +272,9 @@ fn of_status(status: &Status) -> Problem {
     let causes = || status.details.iter().flat_map(|details| &details.causes);
     match (status.code, status.reason.as_str()) {
         (401, _) => Problem::Unauthorized,
-        (403, _) if causes().any(|cause| cause.reason == "NamespaceTerminating") || message.contains("being terminated") => {
+        (403, _)
+            if causes().any(|cause| cause.reason == "NamespaceTerminating") || message.contains("being terminated") =>
+        {
             Problem::Terminating
         }
         (403, _) if message.contains("exceeded quota") => Problem::Quota(message),
@@ -316,9 +318,11 @@ mod tests {
             "secrets is forbidden: User \"ci\" cannot list resource \"secrets\" in API group \"\" in the namespace \"ml\"" }));
         assert!(matches!(&forbidden, Problem::Forbidden(text) if text.contains("cannot list resource \"secrets\"")));
         assert!(forbidden.to_string().contains("grant this right"), "{forbidden}");
-        let quota = json!({ "code": 403, "message": "pods \"x\" is forbidden: exceeded quota: small, requested: pods=1" });
+        let quota =
+            json!({ "code": 403, "message": "pods \"x\" is forbidden: exceeded quota: small, requested: pods=1" });
         assert!(matches!(status(quota), Problem::Quota(_)));
-        let pod_security = json!({ "code": 403, "message": "pods \"x\" is forbidden: violates PodSecurity \"restricted\"" });
+        let pod_security =
+            json!({ "code": 403, "message": "pods \"x\" is forbidden: violates PodSecurity \"restricted\"" });
         assert!(matches!(status(pod_security), Problem::Refused(_)));
         let ending = json!({ "code": 403, "message": "unable to create new content in namespace ml because it is being terminated",
             "details": { "causes": [{ "reason": "NamespaceTerminating", "message": "", "field": "" }] } });
@@ -334,7 +338,10 @@ mod tests {
                 "message": "conflict with \"kubectl-edit\" using apps/v1",
                 "field": ".spec.replicas",
             }] } }));
-        assert!(conflict.to_string().contains(".spec.replicas (conflict with \"kubectl-edit\" using apps/v1)"), "{conflict}");
+        assert!(
+            conflict.to_string().contains(".spec.replicas (conflict with \"kubectl-edit\" using apps/v1)"),
+            "{conflict}"
+        );
         assert_eq!(status(json!({ "code": 409, "reason": "AlreadyExists", "message": "exists" })), Problem::Changed);
     }
 }
