@@ -6,6 +6,7 @@ use tfplugin::{
 };
 
 use crate::environment::wheel::Scorers;
+use crate::registry::{self, Registries, RegistryBlock};
 use crate::storage::{self, Storage, StorageBlock};
 use crate::{data_sources, ephemeral, functions, resources};
 
@@ -16,6 +17,8 @@ pub struct Config {
     pub owner: Attr<String>,
     /// See the schema.
     pub storage: Attr<StorageBlock>,
+    /// See the schema.
+    pub registry: Attr<RegistryBlock>,
 }
 
 /// What resources and data sources work with. Cheap to clone.
@@ -27,6 +30,8 @@ pub struct Settings {
     pub scorers: Scorers,
     /// How remote stores are reached.
     pub storage: Storage,
+    /// How registries are reached, and images built.
+    pub registries: Registries,
 }
 
 /// The provider.
@@ -71,6 +76,7 @@ impl Provider for AzureMl {
             .validate(tfplugin::schema::length_between(1..=256)),
         )
         .attribute("storage", storage::attribute())
+        .attribute("registry", registry::attribute())
     }
 
     async fn configure(&self, config: Config, _: &str) -> Result<Settings, Diagnostics> {
@@ -91,7 +97,8 @@ impl Provider for AzureMl {
             Attr::Null => StorageBlock::default(),
         };
         let storage = Storage::new(&block, |name| std::env::var(name).ok());
-        Ok(Settings { owner, scorers: self.scorers.clone(), storage })
+        let registries = Registries::new(&config.registry.known().unwrap_or_default(), |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage, registries })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {
