@@ -126,7 +126,7 @@ impl Resource for EnvironmentResource {
         let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
         catalogue.get::<WorkspaceBody>("").await.or_explain(&summary)?;
         let (settings, spec) = (context.data(), spec(&planned)?);
-        let work = register_environment(&catalogue, &id.name, &settings.owner, &spec, means(settings));
+        let work = register_environment(&catalogue, &id.name, &settings.owner, &spec, means(&settings));
         let found = context.bounded("building the environment", work).await?.or_explain(summary)?;
         Ok(registered(planned, &id, &found))
     }
@@ -177,7 +177,7 @@ impl Resource for EnvironmentResource {
     ) -> Result<Environment, Diagnostics> {
         let (id, catalogue) = open(&prior.id, &context.data())?;
         let (settings, spec) = (context.data(), spec(&planned)?);
-        let work = update_environment(&catalogue, &id.name, &spec, means(settings));
+        let work = update_environment(&catalogue, &id.name, &spec, means(&settings));
         let found = context.bounded("building the environment", work).await?;
         let found = found.or_explain(format!("Cannot change environment {id}"))?;
         Ok(registered(planned, &id, &found))
