@@ -43,6 +43,7 @@ pub async fn register_environment(
         version: 1,
         hash: definition.hash(),
         resolved: None,
+        image: None,
     };
     let intent = match catalogue.begin(name, owner, spec_digest(spec), body).await? {
         Begun::Adopted(environment) => {

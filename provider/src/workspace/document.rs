@@ -167,6 +167,9 @@ pub struct EnvironmentBody {
     /// What the definition was resolved to at its first apply. Absent only in the intent of a create.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Resolved>,
+    /// The image that was built of it, by digest; none in a workspace without a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 impl Body for EnvironmentBody {

@@ -170,7 +170,7 @@ async fn template(
     planned: &EndpointVersion,
 ) -> Result<Template, Diagnostics> {
     let source = prepare::source(&planned.deployment).await?;
-    let prepared = prepare::template(catalogue, &planned.deployment, &source);
+    let prepared = prepare::template(cluster, catalogue, &planned.deployment, &source);
     context.bounded("preparing what the replicas need", prepared).await?
 }
 
