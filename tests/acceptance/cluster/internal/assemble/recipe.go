@@ -16,7 +16,7 @@ var modules = []module{
 	{folder: "kubernetes", packages: ".", version: "k8s.io/component-base/version.gitVersion", versionOf: "k8s.io/kubernetes"},
 	{folder: "containerd", packages: "tool", version: "github.com/containerd/containerd/v2/version.Version", versionOf: "github.com/containerd/containerd/v2"},
 	{folder: "cni", packages: "tool"},
-	{folder: "registry", packages: "tool"},
+	{folder: "registry", packages: "."},
 	// With seccomp, as pods that are to meet the restricted Pod Security
 	// Standard ask for a profile.
 	{folder: "runc", packages: "tool", tags: "seccomp", cgo: true},
