@@ -12,15 +12,9 @@ import (
 )
 
 func (m module) build(folder, into string) error {
-	flags := "-s -w"
-	if m.version != "" {
-		listed := exec.Command("go", "list", "-m", "-f", "{{.Version}}", m.versionOf)
-		listed.Dir = folder
-		version, err := listed.Output()
-		if err != nil {
-			return fmt.Errorf("the version of %s: %w", m.versionOf, err)
-		}
-		flags += " -X " + m.version + "=" + strings.TrimSpace(string(version))
+	flags, err := m.linkerFlags(folder)
+	if err != nil {
+		return err
 	}
 	cgo := "CGO_ENABLED=0"
 	if m.cgo {
@@ -28,6 +22,29 @@ func (m module) build(folder, into string) error {
 	}
 	// With a slash at its end, -o names a folder.
 	return run(folder, []string{cgo, "GOWORK=off"}, "go", "build", "-mod=readonly", "-trimpath", "-tags", m.tags, "-ldflags", flags, "-o", into+"/", m.packages)
+}
+
+func (m module) linkerFlags(folder string) (string, error) {
+	flags := "-s -w"
+	if m.versionOf == "" {
+		return flags, nil
+	}
+	listed := exec.Command("go", "list", "-m", "-f", "{{.Version}}", m.versionOf)
+	listed.Dir = folder
+	answer, err := listed.Output()
+	if err != nil {
+		return "", fmt.Errorf("the version of %s: %w", m.versionOf, err)
+	}
+	version := strings.TrimSpace(string(answer))
+	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	if len(parts) < 3 {
+		return "", fmt.Errorf("the version of %s is %q, without three numbers", m.versionOf, version)
+	}
+	values := strings.NewReplacer("FULL", version, "MAJOR", parts[0], "MINOR", parts[1])
+	for _, variable := range m.variables {
+		flags += " -X " + values.Replace(variable)
+	}
+	return flags, nil
 }
 
 func pause(sources, into string) error {

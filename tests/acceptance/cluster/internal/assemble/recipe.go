@@ -8,13 +8,21 @@ type module struct {
 	packages string
 	tags     string
 	cgo      bool
-	// The linker sets this variable to the version of that module.
-	version, versionOf string
+	// Variables that the linker sets, from the version of the module versionOf.
+	// In their values FULL is "v1.36.3", MAJOR "1", MINOR "36".
+	variables []string
+	versionOf string
 }
 
 var modules = []module{
-	{folder: "kubernetes", packages: ".", version: "k8s.io/component-base/version.gitVersion", versionOf: "k8s.io/kubernetes"},
-	{folder: "containerd", packages: "tool", version: "github.com/containerd/containerd/v2/version.Version", versionOf: "github.com/containerd/containerd/v2"},
+	{folder: "kubernetes", packages: ".", versionOf: "k8s.io/kubernetes", variables: []string{
+		"k8s.io/component-base/version.gitVersion=FULL",
+		"k8s.io/component-base/version.gitMajor=MAJOR",
+		"k8s.io/component-base/version.gitMinor=MINOR",
+	}},
+	{folder: "containerd", packages: "tool", versionOf: "github.com/containerd/containerd/v2", variables: []string{
+		"github.com/containerd/containerd/v2/version.Version=FULL",
+	}},
 	{folder: "cni", packages: "tool"},
 	{folder: "registry", packages: "."},
 	// With seccomp, as pods that are to meet the restricted Pod Security

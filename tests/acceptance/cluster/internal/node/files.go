@@ -95,6 +95,9 @@ failSwapOn: false
 oomScoreAdj: 0
 podLogsDir: "{logs}/pods"
 resolvConf: "{data}/resolv.conf"
+# Nobody answers there. Without it every pod would have an event that warns.
+clusterDNS: ["{address}"]
+clusterDomain: cluster.local
 serializeImagePulls: false
 registryPullQPS: 0
 # Images that a test has pushed stay until the node ends.

@@ -15,7 +15,7 @@ func (c Config) Issue() error {
 	if err != nil {
 		return err
 	}
-	if err := authority.Key("service-accounts"); err != nil {
+	if err := authority.SigningKey("service-accounts"); err != nil {
 		return err
 	}
 	certificates := map[string]pki.Subject{

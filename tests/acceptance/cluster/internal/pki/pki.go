@@ -3,9 +3,11 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -98,9 +100,10 @@ func (a *Authority) Issue(file string, subject Subject) (certificate, key []byte
 	return certificate, key, err
 }
 
-// Key writes NAME.key and NAME.pub, a pair for signatures without a certificate.
-func (a *Authority) Key(file string) error {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// SigningKey writes NAME.key and NAME.pub, a pair for signatures without a
+// certificate: RSA, as most clusters sign the tokens of service accounts with.
+func (a *Authority) SigningKey(file string) error {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return fmt.Errorf("the key %s: %w", file, err)
 	}
@@ -117,7 +120,7 @@ func (a *Authority) Key(file string) error {
 // Path of a file of this authority, such as "ca.crt".
 func (a *Authority) Path(name string) string { return filepath.Join(a.folder, name) }
 
-func (a *Authority) write(file string, private *ecdsa.PrivateKey, certificate []byte) error {
+func (a *Authority) write(file string, private crypto.Signer, certificate []byte) error {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return fmt.Errorf("the key %s: %w", file, err)
