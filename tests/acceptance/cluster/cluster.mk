@@ -6,12 +6,13 @@ go_missing := there is no Go, which builds a node: install it from https://go.de
 # Only what is said to make counts: the cluster that a shell happens to be set
 # up for is not one to test on.
 given_kubeconfig := $(if $(findstring command line,$(origin KUBECONFIG)),$(KUBECONFIG))
-kubernetes_tests = $(CARGO) test --release -p acceptance-kubernetes --no-fail-fast
+kubernetes_tests = $(if $(wildcard tests/acceptance/kubernetes/Cargo.toml),$(CARGO) test --release -p acceptance-kubernetes --no-fail-fast,true)
 # Runs a command on a node of its own, if this machine can run one. Else says
 # loudly that it did not; under CI that is a failure.
 on_a_node = \
-  reason="$(go_missing)"; \
-  if command -v go >/dev/null; then $(MAKE) node-up; reason="$$($(node_up) check 2>&1)" && reason=; fi; \
+  if [ $(os) != linux ]; then reason="a node needs Linux, and this is $(os)"; \
+  elif ! command -v go >/dev/null; then reason="$(go_missing)"; \
+  else $(MAKE) node-up; reason="$$($(node_up) check 2>&1)" && reason=; fi; \
   if [ -n "$$reason" ] && [ -n "$${CI:-}" ]; then echo "The tests on Kubernetes cannot run: $$reason" >&2; exit 1; fi; \
   if [ -n "$$reason" ]; then echo "SKIPPED, ALL TESTS ON KUBERNETES: $$reason" >&2; exit 0; fi; \
   binaries="$$($(node_up) build --sources $(cluster))"
@@ -44,8 +45,7 @@ cluster-lint: ## Checks the Go sources
 	@command -v go >/dev/null || { [ -z "$${CI:-}" ] || exit 1; echo "SKIPPED, THE LINTS OF $(cluster): $(go_missing)" >&2; exit 0; }; \
 	unformatted="$$(gofmt -l $(cluster))"; \
 	[ -z "$$unformatted" ] || { printf 'gofmt changes these files:\n%s\n' "$$unformatted" >&2; exit 1; }; \
-	go vet -C $(cluster) ./...; \
-	for module in kubernetes registry; do go vet -C $(cluster)/$$module .; done
+	for module in . kubernetes registry; do GOOS=linux go vet -C $(cluster)/$$module ./...; done
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...

@@ -16,12 +16,16 @@ import (
 	"github.com/openazureml/terraform-provider-azureml/tests/acceptance/cluster/internal/control"
 	"github.com/openazureml/terraform-provider-azureml/tests/acceptance/cluster/internal/launch"
 	"github.com/openazureml/terraform-provider-azureml/tests/acceptance/cluster/internal/node"
-	"golang.org/x/sys/unix"
 )
 
 var errUsage = errors.New("node-up: that is no command of this program")
 
-const endPatience = 60 * time.Second
+const (
+	endPatience = 60 * time.Second
+	// How often `run` looks whether whoever waits for its program is still there.
+	// When not, the program and the node end.
+	parentInterval = 500 * time.Millisecond
+)
 
 func command(args []string) error {
 	if len(args) == 0 {
@@ -118,6 +122,18 @@ func describe(env []string, state string) {
 
 // The node's launcher is a process of its own that outlives this one.
 func startInBackground(chosen launch.Options) error {
+	if launch.Runs(chosen.State) {
+		env, err := launch.ReadEnv(chosen.State)
+		if err != nil {
+			return fmt.Errorf("a node is being started in %s: %w", chosen.State, err)
+		}
+		describe(env, chosen.State)
+		return nil
+	}
+	// What a killed launcher left would be taken for the new one's.
+	if err := os.RemoveAll(launch.EnvFile(chosen.State)); err != nil {
+		return err
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -159,12 +175,13 @@ func run(args []string) error {
 	if flags.NArg() == 0 {
 		return fmt.Errorf("%w: run needs a program", errUsage)
 	}
-	// When whoever waits for the program is gone, so are the program and the node.
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0); err != nil {
-		return err
-	}
 	ctx, cancel := untilToldToEnd()
 	defer cancel()
+	go func() {
+		for parent := os.Getppid(); os.Getppid() == parent; time.Sleep(parentInterval) {
+		}
+		cancel()
+	}()
 	return launch.Run(ctx, chosen, func(ctx context.Context, env []string) error {
 		program := exec.CommandContext(ctx, flags.Arg(0), flags.Args()[1:]...)
 		program.Cancel = func() error { return program.Process.Signal(syscall.SIGTERM) }

@@ -66,7 +66,7 @@ func TestANodeStartsWhereAKilledOneLeftItsFilesAndClearsThemWhenItEnds(t *testin
 	killed := node.launcher.Process.Pid
 	_ = node.launcher.Wait()
 	node.start(t)
-	if output, err := exec.Command(node.program, "stop", "--state", node.state).CombinedOutput(); err != nil {
+	if output, err := exec.Command(node.launcher.Path, "stop", "--state", node.state).CombinedOutput(); err != nil {
 		t.Fatalf("stop: %v: %s", err, output)
 	}
 	if err := node.launcher.Wait(); err != nil {
@@ -135,6 +135,20 @@ func TestANodeEndsAndSaysWhyWhenAComponentDies(t *testing.T) {
 	}
 }
 
+func TestAProgramRunsWithTheAddressesOfANodeThatEndsWithIt(t *testing.T) {
+	t.Parallel()
+	state := newState(t)
+	run := exec.Command(programs(t).launcher, "run", "--state", state, "--binaries", programs(t).binaries, "--",
+		"sh", "-c", `test -r "$KUBECONFIG" && test -n "$REGISTRY" && exit 7`)
+	output, _ := run.CombinedOutput()
+	if status := run.ProcessState.ExitCode(); status != 7 {
+		t.Errorf("the status is %d: %s", status, output)
+	}
+	if _, err := os.Stat(filepath.Join(state, "kubeconfig")); err == nil {
+		t.Error("the node's files are left")
+	}
+}
+
 // All that run in the node's process namespace.
 func (n *testNode) processes(t *testing.T) []string {
 	t.Helper()
@@ -160,7 +174,7 @@ func (n *testNode) processes(t *testing.T) []string {
 
 func (n *testNode) apiserver(t *testing.T, word string) {
 	t.Helper()
-	if output, err := exec.Command(n.program, "apiserver", word, "--state", n.state).CombinedOutput(); err != nil {
+	if output, err := exec.Command(n.launcher.Path, "apiserver", word, "--state", n.state).CombinedOutput(); err != nil {
 		t.Fatalf("apiserver %s: %v: %s", word, err, output)
 	}
 }

@@ -24,35 +24,38 @@ import (
 )
 
 type testNode struct {
-	program, binaries, state string
-	launcher                 *exec.Cmd
-	errors                   *bytes.Buffer
-	env                      map[string]string
-	client                   *http.Client
-	server, namespace        string
+	state             string
+	launcher          *exec.Cmd
+	errors            *bytes.Buffer
+	env               map[string]string
+	client            *http.Client
+	server, namespace string
 }
 
+type builtPrograms struct{ launcher, binaries string }
+
 // The launcher and the node's programs, as make names them, or built here.
-var built = sync.OnceValues(func() ([2]string, error) {
-	program, binaries := os.Getenv("NODE_UP"), os.Getenv("NODE_BINARIES")
-	if program != "" && binaries != "" {
-		return [2]string{program, binaries}, nil
+var built = sync.OnceValues(func() (builtPrograms, error) {
+	given := builtPrograms{os.Getenv("NODE_UP"), os.Getenv("NODE_BINARIES")}
+	if given.launcher != "" && given.binaries != "" {
+		return given, nil
 	}
 	folder, err := os.MkdirTemp("", "node-up")
 	if err != nil {
-		return [2]string{}, err
+		return given, err
 	}
-	program = filepath.Join(folder, "node-up")
-	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		return [2]string{}, fmt.Errorf("go build: %w: %s", err, output)
+	launcher := filepath.Join(folder, "node-up")
+	if output, err := exec.Command("go", "build", "-o", launcher, ".").CombinedOutput(); err != nil {
+		return given, fmt.Errorf("go build: %w: %s", err, output)
 	}
-	builder := exec.Command(program, "build", "--sources", ".")
+	builder := exec.Command(launcher, "build", "--sources", ".")
 	builder.Stderr = os.Stderr
 	output, err := builder.Output()
-	return [2]string{program, strings.TrimSpace(string(output))}, err
+	return builtPrograms{launcher, strings.TrimSpace(string(output))}, err
 })
 
-func startNode(t *testing.T) *testNode {
+// Skips the test where no node can run, but not in CI.
+func programs(t *testing.T) builtPrograms {
 	t.Helper()
 	if err := launch.Check(); err != nil {
 		if os.Getenv("CI") != "" {
@@ -64,20 +67,33 @@ func startNode(t *testing.T) *testNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The name of a test's own folder would be too long for a socket.
+	return programs
+}
+
+// A test's own folder has too long a name for a socket.
+func newState(t *testing.T) string {
+	t.Helper()
 	state, err := os.MkdirTemp("", "node")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(state) })
-	node := &testNode{program: programs[0], binaries: programs[1], state: state}
+	return state
+}
+
+func startNode(t *testing.T) *testNode {
+	t.Helper()
+	programs(t)
+	node := &testNode{state: newState(t)}
 	node.start(t)
 	return node
 }
 
 func (n *testNode) start(t *testing.T) {
 	t.Helper()
-	n.launcher, n.errors = exec.Command(n.program, "start", "--state", n.state, "--binaries", n.binaries), &bytes.Buffer{}
+	programs := programs(t)
+	n.errors = &bytes.Buffer{}
+	n.launcher = exec.Command(programs.launcher, "start", "--state", n.state, "--binaries", programs.binaries)
 	n.launcher.Stderr = n.errors
 	n.launcher.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	output, err := n.launcher.StdoutPipe()

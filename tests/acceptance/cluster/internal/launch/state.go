@@ -66,6 +66,9 @@ func owner(folder string) int {
 	return int(held.Pid)
 }
 
+// Runs tells whether a launcher owns the folder.
+func Runs(folder string) bool { return owner(folder) != 0 }
+
 // Stop ends the node in folder, if there is one, and waits until it has ended.
 func Stop(folder string, patience time.Duration) error {
 	launcher := owner(folder)

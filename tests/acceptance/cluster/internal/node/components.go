@@ -9,11 +9,14 @@ import (
 )
 
 const (
-	etcdURL          = "http://127.0.0.1:2379"
+	etcdAddress      = "127.0.0.1:2379"
+	etcdURL          = "http://" + etcdAddress
 	etcdPeers        = "http://127.0.0.1:2380"
 	containerdSocket = "/run/containerd/containerd.sock"
-	proxyHealth      = "127.0.0.1:10256"
-	issuer           = "https://kubernetes.default.svc.cluster.local"
+	// Who passes requests on in the name of users.
+	frontProxy  = "front-proxy-client"
+	proxyHealth = "127.0.0.1:10256"
+	issuer      = "https://kubernetes.default.svc.cluster.local"
 )
 
 func (c Config) kubernetes(name string, flags ...string) supervise.Component {
@@ -48,6 +51,13 @@ func (c Config) apiserver() supervise.Component {
 		"--kubelet-client-certificate="+c.pki("apiserver-client.crt"),
 		"--kubelet-client-key="+c.pki("apiserver-client.key"),
 		"--kubelet-preferred-address-types=InternalIP",
+		"--requestheader-client-ca-file="+c.pki("ca.crt"),
+		"--requestheader-allowed-names="+frontProxy,
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--proxy-client-cert-file="+c.pki(frontProxy+".crt"),
+		"--proxy-client-key-file="+c.pki(frontProxy+".key"),
 		"--service-account-issuer="+issuer,
 		"--service-account-key-file="+c.pki("service-accounts.pub"),
 		"--service-account-signing-key-file="+c.pki("service-accounts.key"),
@@ -70,6 +80,9 @@ func (c Config) controllerManager() supervise.Component {
 		"--leader-elect=false",
 		"--controllers=*,-node-ipam-controller,-cloud-node-lifecycle-controller",
 		"--use-service-account-credentials",
+		// It asks for the credentials of forty controllers, by default twenty in a second.
+		"--kube-api-qps=500",
+		"--kube-api-burst=500",
 		"--root-ca-file="+c.pki("ca.crt"),
 		"--service-account-private-key-file="+c.pki("service-accounts.key"),
 		"--cluster-signing-cert-file="+c.pki("ca.crt"),

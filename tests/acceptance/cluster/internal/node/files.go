@@ -62,7 +62,6 @@ const network = `{
       "type": "bridge",
       "bridge": "{bridge}",
       "isGateway": true,
-      "ipMasq": true,
       "hairpinMode": true,
       "ipam": {
         "type": "host-local",
@@ -71,8 +70,7 @@ const network = `{
         "dataDir": "{data}/addresses"
       }
     },
-    {"type": "portmap", "capabilities": {"portMappings": true}},
-    {"type": "firewall"}
+    {"type": "portmap", "capabilities": {"portMappings": true}}
   ]
 }
 `

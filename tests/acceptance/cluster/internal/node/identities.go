@@ -24,6 +24,7 @@ func (c Config) Issue() error {
 			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
 		}},
 		"kubelet-server":   {Name: Name, Hosts: []string{Name, machine.Address, "127.0.0.1"}},
+		frontProxy:         {Name: frontProxy},
 		"apiserver-client": {Name: "kube-apiserver-kubelet-client", Groups: []string{"system:masters"}},
 	}
 	for file, subject := range certificates {

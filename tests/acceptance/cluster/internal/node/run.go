@@ -96,10 +96,17 @@ func (c Config) start(ctx context.Context, supervisor *supervise.Supervisor) err
 		file.Close()
 		go forward.Serve(listener, target)
 	}
-	for _, component := range []supervise.Component{c.etcd(), c.apiserver(), c.containerd(), c.registry(), c.azurite()} {
+	for _, component := range []supervise.Component{c.etcd(), c.containerd(), c.registry(), c.azurite()} {
 		if err := supervisor.Start(component); err != nil {
 			return err
 		}
+	}
+	// An apiserver that finds no etcd waits long before it tries again.
+	if err := wait(ctx, "etcd", accepts("tcp", etcdAddress)); err != nil {
+		return err
+	}
+	if err := supervisor.Start(c.apiserver()); err != nil {
+		return err
 	}
 	client, err := c.client()
 	if err != nil {
@@ -143,4 +150,8 @@ func (c Config) start(ctx context.Context, supervisor *supervise.Supervisor) err
 	return nil
 }
 
-func progress(text string) { fmt.Fprintln(os.Stderr, "node: "+text) }
+var started = time.Now()
+
+func progress(text string) {
+	fmt.Fprintf(os.Stderr, "node: %s after %.1f s\n", text, time.Since(started).Seconds())
+}
