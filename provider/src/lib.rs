@@ -11,6 +11,7 @@ pub mod functions;
 pub mod provider;
 pub mod resources;
 pub mod schema;
+pub mod storage;
 pub mod tidy;
 pub mod user_cache;
 pub mod workspace;

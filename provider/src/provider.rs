@@ -6,6 +6,7 @@ use tfplugin::{
 };
 
 use crate::environment::wheel::Scorers;
+use crate::storage::{self, Storage, StorageBlock};
 use crate::{data_sources, ephemeral, functions, resources};
 
 /// The provider block.
@@ -13,15 +14,19 @@ use crate::{data_sources, ephemeral, functions, resources};
 pub struct Config {
     /// See the schema.
     pub owner: Attr<String>,
+    /// See the schema.
+    pub storage: Attr<StorageBlock>,
 }
 
-/// What resources and data sources work with.
+/// What resources and data sources work with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Who owns what is created. Empty while the configuration is not known, which only happens when planning.
     pub owner: String,
     /// Where wheels of the scorer are.
     pub scorers: Scorers,
+    /// How remote stores are reached.
+    pub storage: Storage,
 }
 
 /// The provider.
@@ -65,6 +70,7 @@ impl Provider for AzureMl {
             .optional()
             .validate(tfplugin::schema::length_between(1..=256)),
         )
+        .attribute("storage", storage::attribute())
     }
 
     async fn configure(&self, config: Config, _: &str) -> Result<Settings, Diagnostics> {
@@ -79,7 +85,13 @@ impl Provider for AzureMl {
                 .at_attribute("owner")
             })?,
         };
-        Ok(Settings { owner, scorers: self.scorers.clone() })
+        let block = match config.storage {
+            Attr::Known(block) => block,
+            Attr::Unknown => StorageBlock::unknown(),
+            Attr::Null => StorageBlock::default(),
+        };
+        let storage = Storage::new(&block, |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

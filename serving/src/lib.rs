@@ -7,12 +7,14 @@
 
 pub mod admin;
 pub mod autoscale;
+pub mod cluster;
 pub mod document;
 pub mod environment;
 pub mod error;
 pub mod layout;
 pub mod name;
 pub mod picker;
+pub mod pod;
 pub mod service;
 pub mod slots;
 pub mod snapshot;

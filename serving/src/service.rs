@@ -221,6 +221,9 @@ pub struct Template {
     /// Environment variables of the scorer process, the environment's own.
     #[serde(default)]
     pub environment_variables: BTreeMap<String, String>,
+    /// What a replica's pod is given. Absent on the local compute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<crate::pod::Pod>,
     /// Fields that a newer program wrote; kept as they are, and part of the [`revision`](Template::revision).
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
@@ -264,6 +267,9 @@ pub struct EnvironmentRef {
     /// On the local compute: the virtual environment's directory (`<prefix>/bin/python`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// In a cluster: the image, by digest (`registry/repository@sha256:...`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// How a changed template replaces the replicas; the terms are those of a Kubernetes Deployment.

@@ -29,6 +29,9 @@ pub struct Entry {
     pub service: Service,
     /// Digests of the accepted keys; `None` unless the mode is `key`.
     pub keys: Option<KeyDigests>,
+    /// Hop secret of the service, which its scorers ask for; none on the local compute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<String>,
     /// Ready replicas by version.
     pub replicas: BTreeMap<String, Vec<Replica>>,
 }

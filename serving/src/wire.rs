@@ -30,6 +30,10 @@ pub const REFUSED: &str = "x-azureml-refused";
 /// Response header: microseconds of slot time that the replica has been busy since its start (decimal).
 pub const BUSY: &str = "x-azureml-busy-us";
 
+/// Request header: the hop secret of the service. In a cluster a scorer answers everything but its health route, on any
+/// port, only to who presents it.
+pub const HOP: &str = "x-azureml-hop";
+
 /// Request header, both sides: pins the version; works at 0 %.
 pub const PIN: &str = "azureml-model-deployment";
 /// Response header: the version that answered. Same name as [`PIN`].
@@ -42,6 +46,12 @@ pub const LISTEN_FD: &str = "AZUREML_LISTEN_FD";
 pub const CONTROL_FD: &str = "AZUREML_CONTROL_FD";
 /// Environment variable of a scorer: seconds that `init()` may take.
 pub const INIT_TIMEOUT: &str = "AZUREML_INIT_TIMEOUT_SECONDS";
+/// Environment variable of a scorer: file with the hop secret, without which it serves everybody who reaches it.
+pub const HOP_SECRET_FILE: &str = "AZUREML_HOP_SECRET_FILE";
+/// Environment variable of a scorer: file that a failure to start is written to, as a [`crate::admin::ScorerEvent`].
+pub const TERMINATION_LOG: &str = "AZUREML_TERMINATION_LOG";
+/// Environment variable of `python -m azureml_scorer fetch`: what it is to fetch, a [`crate::pod::Fetch`] as JSON.
+pub const FETCH: &str = "AZUREML_FETCH";
 
 /// Folder of the models below the app root.
 pub const MODELS_DIRECTORY: &str = "azureml-models";

@@ -163,7 +163,7 @@ impl Cluster for Memory {
 
 fn catalogue() -> Catalogue {
     let workspace: WorkspaceId = "file:///nonexistent/ws".parse().expect("a URL");
-    Catalogue::open(&workspace).expect("opened")
+    Catalogue::open(&workspace, &crate::storage::Storage::default()).expect("opened")
 }
 
 fn wanted(script: &str) -> Service {
@@ -176,8 +176,10 @@ fn wanted(script: &str) -> Service {
             hash: "h".into(),
             build_key: "b".into(),
             prefix: None,
+            image: None,
         },
         environment_variables: BTreeMap::new(),
+        pod: None,
         unknown: BTreeMap::new(),
     };
     let version = Version {

@@ -8,6 +8,7 @@ use serving::name::{Noun, Violation};
 
 use super::{Cluster, Error};
 use crate::diagnostics::Blame;
+use crate::provider::Settings;
 use crate::workspace::id::ParseError;
 use crate::workspace::{Catalogue, ComputeBody, ComputeId};
 
@@ -168,8 +169,9 @@ impl fmt::Display for TrafficId {
 }
 
 /// The place of a compute; none if there is no such compute. Fails if the compute is processes of another machine.
-pub async fn open(id: &ComputeId) -> Result<Option<Arc<dyn Cluster>>, Error> {
-    let Some(compute) = Catalogue::open(&id.workspace)?.find::<ComputeBody>(&id.name).await? else { return Ok(None) };
+pub async fn open(id: &ComputeId, settings: &Settings) -> Result<Option<Arc<dyn Cluster>>, Error> {
+    let catalogue = Catalogue::open(&id.workspace, &settings.storage)?;
+    let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await? else { return Ok(None) };
     at(&id.to_string(), &compute.body).map(Some)
 }
 

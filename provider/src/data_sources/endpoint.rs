@@ -95,14 +95,19 @@ impl DataSource for EndpointData {
         .attribute("updated_time", text("When the endpoint itself was last changed, as RFC 3339."))
     }
 
-    async fn read(&self, _: &mut Context<Settings>, config: EndpointLookup) -> Result<EndpointLookup, Diagnostics> {
+    async fn read(
+        &self,
+        context: &mut Context<Settings>,
+        config: EndpointLookup,
+    ) -> Result<EndpointLookup, Diagnostics> {
         let id: EndpointId = config.id.parse().or_explain("Invalid id of an endpoint")?;
         let failed = || format!("Cannot read endpoint {}", id.name);
         let missing = || {
             let detail = format!("There is no endpoint {id}.");
             Diagnostic::error(format!("Endpoint {} does not exist", id.name), detail).at_attribute("id")
         };
-        let cluster = crate::cluster::open(&id.compute).await.or_explain(failed())?.ok_or_else(missing)?;
+        let cluster =
+            crate::cluster::open(&id.compute, &context.data()).await.or_explain(failed())?.ok_or_else(missing)?;
         let found = cluster.service(&id.name).await.or_explain(failed())?;
         let service = found.filter(|service| service.kind == Kind::Endpoint).ok_or_else(missing)?;
         let status = match cluster.observe(&id.name).await {

@@ -65,11 +65,11 @@ impl DataSource for ModelData {
             .attribute("created_time", Attribute::string("When the version was registered, as RFC 3339.").computed())
     }
 
-    async fn read(&self, _: &mut Context<Settings>, config: Found) -> Result<Found, Diagnostics> {
+    async fn read(&self, context: &mut Context<Settings>, config: Found) -> Result<Found, Diagnostics> {
         let workspace: WorkspaceId = config.workspace_id.parse().or_explain("Invalid workspace")?;
         let id = workspace.model(&config.name);
         let summary = format!("Cannot read model {id}");
-        let catalogue = Catalogue::open(&workspace).or_explain(&summary)?;
+        let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
         let found = catalogue.get::<ModelBody>(&id.name).await;
         let body = found.map_err(|error| crate::diagnostics::explain(&summary, &error).at_attribute("name"))?.body;
         let number = config.version.unwrap_or(body.version);

@@ -42,10 +42,10 @@ impl DataSource for WorkspaceData {
             .attribute("created_time", Attribute::string("When it was created, as RFC 3339.").computed())
     }
 
-    async fn read(&self, _: &mut Context<Settings>, config: Found) -> Result<Found, Diagnostics> {
+    async fn read(&self, context: &mut Context<Settings>, config: Found) -> Result<Found, Diagnostics> {
         let id: WorkspaceId = config.storage_url.parse().or_explain("Invalid workspace")?;
         let summary = format!("Cannot read workspace {id}");
-        let catalogue = Catalogue::open(&id).or_explain(&summary)?;
+        let catalogue = Catalogue::open(&id, &context.data().storage).or_explain(&summary)?;
         let found = catalogue.get::<WorkspaceBody>("").await;
         let found = found.map_err(|error| crate::diagnostics::explain(summary, &error).at_attribute("storage_url"))?;
         Ok(Found {

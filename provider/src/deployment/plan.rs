@@ -5,10 +5,15 @@ use tfplugin::{Attr, Diagnostics};
 use super::model::Deployment;
 use super::prepare;
 use crate::diagnostics::OrExplain as _;
+use crate::provider::Settings;
 use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId};
 
 /// Fills in what can be known before apply, and lets what has changed outside of the configuration show as a change.
-pub async fn plan(prior: Option<&Deployment>, planned: &mut Deployment) -> Result<(), Diagnostics> {
+pub async fn plan(
+    prior: Option<&Deployment>,
+    planned: &mut Deployment,
+    settings: &Settings,
+) -> Result<(), Diagnostics> {
     let inference = planned.inference();
     planned.code_digest = match inference.source_directory {
         Attr::Known(directory) => {
@@ -17,19 +22,25 @@ pub async fn plan(prior: Option<&Deployment>, planned: &mut Deployment) -> Resul
         }
         _ => Attr::Unknown,
     };
-    plan_environment(prior, planned).await
+    plan_environment(prior, planned, settings).await
 }
 
 /// The environment's version stays known while the environment has it; else apply tells.
-async fn plan_environment(prior: Option<&Deployment>, planned: &mut Deployment) -> Result<(), Diagnostics> {
+async fn plan_environment(
+    prior: Option<&Deployment>,
+    planned: &mut Deployment,
+    settings: &Settings,
+) -> Result<(), Diagnostics> {
     planned.environment_version = Attr::Unknown;
     let (Some(prior), Attr::Known(id)) = (prior, planned.inference().environment_id) else { return Ok(()) };
     if prior.inference().environment_id.as_deref() != Some(id.as_str()) {
         return Ok(());
     }
     let id: EnvironmentId = id.parse().or_explain("Invalid inference_config.environment_id")?;
-    let found =
-        Catalogue::open(&id.workspace).or_explain("Cannot open the workspace")?.find::<EnvironmentBody>(&id.name).await;
+    let found = Catalogue::open(&id.workspace, &settings.storage)
+        .or_explain("Cannot open the workspace")?
+        .find::<EnvironmentBody>(&id.name)
+        .await;
     let found = found.or_explain(format!("Cannot read environment {}", id.name))?;
     // Gone: nothing to roll to, and the replicas run on.
     let now = found.map(|environment| i64::try_from(environment.body.version).unwrap_or(i64::MAX));

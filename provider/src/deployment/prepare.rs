@@ -30,6 +30,7 @@ pub async fn template(catalogue: &Catalogue, planned: &Deployment, source: &Sour
         },
         environment: reference,
         environment_variables: environment.body.environment_variables.unwrap_or_default(),
+        pod: None,
         unknown: std::collections::BTreeMap::new(),
     })
 }

@@ -135,13 +135,17 @@ pub fn limits(context: &Context<Settings>) -> Limits {
 }
 
 /// The catalogue of a workspace.
-pub fn catalogue(workspace: &WorkspaceId) -> Result<Catalogue, Diagnostics> {
-    Ok(Catalogue::open(workspace).or_explain(format!("Cannot open workspace {workspace}"))?)
+pub fn catalogue(workspace: &WorkspaceId, settings: &Settings) -> Result<Catalogue, Diagnostics> {
+    Ok(Catalogue::open(workspace, &settings.storage).or_explain(format!("Cannot open workspace {workspace}"))?)
 }
 
 /// The place of a compute that must exist; the error is on `attribute`.
-pub async fn cluster(id: &ComputeId, attribute: &'static str) -> Result<Arc<dyn Cluster>, Diagnostics> {
-    let found = crate::cluster::open(id).await;
+pub async fn cluster(
+    id: &ComputeId,
+    settings: &Settings,
+    attribute: &'static str,
+) -> Result<Arc<dyn Cluster>, Diagnostics> {
+    let found = crate::cluster::open(id, settings).await;
     let found = found.or_explain(format!("Cannot use compute {}", id.name))?;
     found.ok_or_else(|| {
         Diagnostic::error(

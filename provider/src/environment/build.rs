@@ -51,6 +51,7 @@ pub fn environment_ref(
         hash: environment.body.hash.clone(),
         build_key,
         prefix: Some(prefix.display().to_string()),
+        image: None,
     })
 }
 

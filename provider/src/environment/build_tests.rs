@@ -24,7 +24,7 @@ impl World {
         }
         let id = WorkspaceId::of_directory(&folder.path().join("ws")).expect("absolute");
         let world = Self {
-            catalogue: Catalogue::open(&id).expect("opened"),
+            catalogue: Catalogue::open(&id, &crate::storage::Storage::default()).expect("opened"),
             scorers: Scorers::within(&folder.path().join("release")),
             index: serve(folder.path().join("index")),
             folder,

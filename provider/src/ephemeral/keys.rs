@@ -67,11 +67,11 @@ impl EphemeralResource for WebserviceKeys {
 
     async fn open(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         config: WebserviceKeysModel,
     ) -> Result<Opened<WebserviceKeysModel>, Diagnostics> {
         let id: ServiceId = config.webservice_id.parse().or_explain("Invalid webservice_id")?;
-        let keys = read(&id.compute, &id.name, Kind::Webservice).await?;
+        let keys = read(&context.data(), &id.compute, &id.name, Kind::Webservice).await?;
         Ok(WebserviceKeysModel { keys, ..config }.into())
     }
 }
@@ -91,23 +91,23 @@ impl EphemeralResource for EndpointKeys {
 
     async fn open(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         config: EndpointKeysModel,
     ) -> Result<Opened<EndpointKeysModel>, Diagnostics> {
         let id: EndpointId = config.endpoint_id.parse().or_explain("Invalid endpoint_id")?;
-        let keys = read(&id.compute, &id.name, Kind::Endpoint).await?;
+        let keys = read(&context.data(), &id.compute, &id.name, Kind::Endpoint).await?;
         Ok(EndpointKeysModel { keys, ..config }.into())
     }
 }
 
-async fn read(compute: &ComputeId, name: &str, kind: Kind) -> Result<KeysModel, Diagnostics> {
+async fn read(settings: &Settings, compute: &ComputeId, name: &str, kind: Kind) -> Result<KeysModel, Diagnostics> {
     let (noun, attribute) = match kind {
         Kind::Webservice => ("webservice", "webservice_id"),
         Kind::Endpoint => ("endpoint", "endpoint_id"),
     };
     let failed = || format!("Cannot read the keys of {noun} {name}");
     let missing = |what: String| Diagnostic::error(failed(), format!("{what}.")).at_attribute(attribute);
-    let cluster = crate::cluster::open(compute).await.or_explain(failed())?;
+    let cluster = crate::cluster::open(compute, settings).await.or_explain(failed())?;
     let cluster = cluster.ok_or_else(|| missing(format!("There is no compute {compute}")))?;
     let service = cluster.service(name).await.or_explain(failed())?.filter(|service| service.kind == kind);
     let service = service.ok_or_else(|| missing(format!("There is no {noun} {name} on compute {compute}")))?;

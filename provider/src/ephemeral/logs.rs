@@ -92,11 +92,11 @@ impl EphemeralResource for WebserviceLogs {
 
     async fn open(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         config: WebserviceLogsModel,
     ) -> Result<Opened<WebserviceLogsModel>, Diagnostics> {
         let id: ServiceId = config.webservice_id.parse().or_explain("Invalid webservice_id")?;
-        let logs = read(&id.compute, &id.name, Kind::Webservice, config.num_lines).await?;
+        let logs = read(&context.data(), &id.compute, &id.name, Kind::Webservice, config.num_lines).await?;
         let replicas: Vec<_> = logs.into_iter().map(|log| ReplicaLines { id: log.replica, log: log.text }).collect();
         Ok(WebserviceLogsModel { replicas: replicas.into(), ..config }.into())
     }
@@ -121,17 +121,18 @@ impl EphemeralResource for EndpointLogs {
 
     async fn open(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         config: EndpointLogsModel,
     ) -> Result<Opened<EndpointLogsModel>, Diagnostics> {
         let id: EndpointId = config.endpoint_id.parse().or_explain("Invalid endpoint_id")?;
-        let logs = read(&id.compute, &id.name, Kind::Endpoint, config.num_lines).await?;
+        let logs = read(&context.data(), &id.compute, &id.name, Kind::Endpoint, config.num_lines).await?;
         let lines = |log: ReplicaLog| VersionLines { version: log.version, id: log.replica, log: log.text };
         Ok(EndpointLogsModel { replicas: logs.into_iter().map(lines).collect::<Vec<_>>().into(), ..config }.into())
     }
 }
 
 async fn read(
+    settings: &Settings,
     compute: &ComputeId,
     name: &str,
     kind: Kind,
@@ -143,7 +144,7 @@ async fn read(
     };
     let failed = || format!("Cannot read the logs of {noun} {name}");
     let missing = |what: String| Diagnostic::error(failed(), what).at_attribute(attribute);
-    let cluster = crate::cluster::open(compute).await.or_explain(failed())?;
+    let cluster = crate::cluster::open(compute, settings).await.or_explain(failed())?;
     let cluster = cluster.ok_or_else(|| missing(format!("There is no compute {compute}.")))?;
     let logs = cluster.logs(name, lines.unwrap_or(LINES)).await.or_explain(failed())?;
     if logs.is_empty() && cluster.service(name).await.or_explain(failed())?.is_none() {

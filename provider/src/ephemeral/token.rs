@@ -149,7 +149,7 @@ async fn issue(
     };
     let failed = || format!("Cannot issue a token of {noun} {name}");
     let wrong = |what: String| Diagnostic::error(failed(), what).at_attribute(named);
-    let cluster = crate::cluster::open(compute).await.or_explain(failed())?;
+    let cluster = crate::cluster::open(compute, &context.data()).await.or_explain(failed())?;
     let cluster = cluster.ok_or_else(|| wrong(format!("There is no compute {compute}.")))?;
     let service = cluster.service(name).await.or_explain(failed())?.filter(|service| service.kind == kind);
     let service = service.ok_or_else(|| wrong(format!("There is no {noun} {id}.")))?;

@@ -5,7 +5,7 @@ use super::*;
 fn catalogue() -> (tempfile::TempDir, Catalogue) {
     let folder = tempfile::tempdir().expect("a folder");
     let id = WorkspaceId::of_directory(folder.path()).expect("absolute");
-    (folder, Catalogue::open(&id).expect("opened"))
+    (folder, Catalogue::open(&id, &crate::storage::Storage::default()).expect("opened"))
 }
 
 async fn begin(catalogue: &Catalogue, owner: &str, spec: &str) -> Result<Begun<ModelBody>, Error> {

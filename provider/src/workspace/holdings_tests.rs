@@ -5,7 +5,7 @@ use super::*;
 
 fn catalogue(folder: &tempfile::TempDir) -> Catalogue {
     let id = WorkspaceId::of_directory(&folder.path().join("ws")).expect("absolute");
-    Catalogue::open(&id).expect("opened")
+    Catalogue::open(&id, &crate::storage::Storage::default()).expect("opened")
 }
 
 async fn create<T: Body>(catalogue: &Catalogue, name: &str, body: T) {

@@ -14,7 +14,7 @@ impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let id = WorkspaceId::of_directory(&folder.path().join("ws")).expect("absolute");
-        Self { catalogue: Catalogue::open(&id).expect("opened"), folder }
+        Self { catalogue: Catalogue::open(&id, &crate::storage::Storage::default()).expect("opened"), folder }
     }
 
     fn at(&self, path: &str) -> PathBuf {

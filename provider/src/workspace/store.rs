@@ -12,6 +12,7 @@ use object_store::prefix::PrefixStore;
 
 use super::error::Error;
 use super::id::WorkspaceId;
+use crate::storage::Storage;
 
 /// How long a writer waits for a sweep, which takes seconds.
 const LOCK_PATIENCE: Duration = Duration::from_mins(15);
@@ -30,7 +31,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Access to the storage of a workspace. Touches nothing: the workspace need not exist.
-    pub fn open(workspace: &WorkspaceId) -> Result<Self, Error> {
+    pub fn open(workspace: &WorkspaceId, _: &Storage) -> Result<Self, Error> {
         let directory = workspace.directory();
         let prefix = directory.as_deref().map_or_else(|| Path::parse(""), Path::from_absolute_path);
         let prefix = prefix.map_err(|source| Error::Storage {

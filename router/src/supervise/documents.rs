@@ -152,7 +152,7 @@ fn load(root: &Path, name: &str, path: &str) -> Result<(Good, Vec<u8>), String> 
         _ => None,
     };
     // One service that the worker does not serve would keep it from all others, too.
-    let entry = Entry { service, keys, replicas: BTreeMap::new() };
+    let entry = Entry { service, keys, hop: None, replicas: BTreeMap::new() };
     crate::route::servable(name, &entry).map_err(|reason| format!("{path} cannot be served: {reason}"))?;
     Ok((Good { service: entry.service, keys: entry.keys }, bytes))
 }

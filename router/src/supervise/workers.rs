@@ -297,7 +297,7 @@ impl Supervisor {
             .map(|good| {
                 let mut service = good.service.clone();
                 service.drop_retired(now);
-                let entry = Entry { service, keys: good.keys.clone(), replicas: BTreeMap::new() };
+                let entry = Entry { service, keys: good.keys.clone(), hop: None, replicas: BTreeMap::new() };
                 (good.service.name.clone(), entry)
             })
             .collect();

@@ -295,6 +295,7 @@ impl TestService {
         Entry {
             service: serde_json::from_value(document).expect("a service document"),
             keys: self.keyed.then_some(digests),
+            hop: None,
             replicas: self.versions.iter().map(|version| (version.name.clone(), version.replicas.clone())).collect(),
         }
     }

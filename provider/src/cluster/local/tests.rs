@@ -115,8 +115,10 @@ fn service(name: &str, generation: u64) -> Service {
             hash: "h".into(),
             build_key: "b".into(),
             prefix: Some("/venv".into()),
+            image: None,
         },
         environment_variables: BTreeMap::new(),
+        pod: None,
         unknown: BTreeMap::new(),
     };
     let version = Version {

@@ -39,8 +39,8 @@ impl Resource for EndpointResource {
     async fn create(&self, context: &mut Context<Settings>, planned: Endpoint) -> Result<Endpoint, Diagnostics> {
         let id = planned_id(&planned)?;
         let config: Endpoint = context.config_model()?;
-        let cluster = cluster(&id.compute, "compute_id").await?;
-        let catalogue = catalogue(&id.compute.workspace)?;
+        let cluster = cluster(&id.compute, &context.data(), "compute_id").await?;
+        let catalogue = catalogue(&id.compute.workspace, &context.data())?;
         let present = cluster.service(&id.name).await.or_explain(cannot("create", &id.name))?;
         let mut wanted = document::service(&id, &context.data().owner, &planned);
         service::set_spec(&mut wanted);
@@ -68,7 +68,9 @@ impl Resource for EndpointResource {
     async fn read(&self, context: &mut Context<Settings>, state: Endpoint) -> Result<Option<Endpoint>, Diagnostics> {
         let id: EndpointId = state.id.require("id")?.parse().or_explain("Invalid id of an endpoint")?;
         let failed = || cannot("read", &id.name);
-        let Some(cluster) = crate::cluster::open(&id.compute).await.or_explain(failed())? else { return Ok(None) };
+        let Some(cluster) = crate::cluster::open(&id.compute, &context.data()).await.or_explain(failed())? else {
+            return Ok(None);
+        };
         let Some(service) = cluster.service(&id.name).await.or_explain(failed())? else { return Ok(None) };
         if service.kind != Kind::Endpoint {
             let detail = format!("{} is a webservice on that compute. Choose another name for the endpoint.", id.name);
@@ -98,8 +100,8 @@ impl Resource for EndpointResource {
         }
         let id = planned_id(&planned)?;
         let config: Endpoint = context.config_model()?;
-        let cluster = cluster(&id.compute, "compute_id").await?;
-        let catalogue = catalogue(&id.compute.workspace)?;
+        let cluster = cluster(&id.compute, &context.data(), "compute_id").await?;
+        let catalogue = catalogue(&id.compute.workspace, &context.data())?;
         let present = cluster.service(&id.name).await.or_explain(cannot("update", &id.name))?;
         let Some(present) = present.filter(|service| service.kind == Kind::Endpoint) else {
             let detail = "It was removed after the plan was made. Run terraform apply again, which creates it.";
@@ -125,7 +127,9 @@ impl Resource for EndpointResource {
     async fn delete(&self, context: &mut Context<Settings>, state: Endpoint) -> Result<(), Diagnostics> {
         let id: EndpointId = state.id.require("id")?.parse().or_explain("Invalid id of an endpoint")?;
         let failed = || cannot("delete", &id.name);
-        let Some(cluster) = crate::cluster::open(&id.compute).await.or_explain(failed())? else { return Ok(()) };
+        let Some(cluster) = crate::cluster::open(&id.compute, &context.data()).await.or_explain(failed())? else {
+            return Ok(());
+        };
         let present = cluster.service(&id.name).await.or_explain(failed())?;
         if present.as_ref().is_some_and(|service| !service::is_meant(service, &state.created_time)) {
             return Ok(());
@@ -149,7 +153,7 @@ impl Resource for EndpointResource {
             Err(Stopped::Cluster(error)) => return Err(explain(failed(), &error).into()),
             Err(reason) => return Err(failure::stopped(&what(&id), Doing::Delete, &reason).into()),
         }
-        crate::tidy::tidy(&catalogue(&id.compute.workspace)?).await;
+        crate::tidy::tidy(&catalogue(&id.compute.workspace, &context.data())?).await;
         Ok(())
     }
 

@@ -45,7 +45,7 @@ impl Resource for EndpointTrafficResource {
         plan::check(&planned).into_result()?;
         let id = planned_id(&planned)?;
         let wanted = document::assignment(&planned);
-        let cluster = cluster(&id.0.compute, "endpoint_id").await?;
+        let cluster = cluster(&id.0.compute, &context.data(), "endpoint_id").await?;
         let service = endpoint::find(&*cluster, &id.0.name).await;
         let service = service.map_err(|error| explain(cannot("create", &id.0), &error))?;
         if service.assignment.as_ref().is_some_and(|present| *present != wanted) {
@@ -66,12 +66,14 @@ impl Resource for EndpointTrafficResource {
 
     async fn read(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         state: EndpointTraffic,
     ) -> Result<Option<EndpointTraffic>, Diagnostics> {
         let id: TrafficId = state.id.require("id")?.parse().or_explain("Invalid id of an endpoint's traffic")?;
         let failed = || cannot("read", &id.0);
-        let Some(cluster) = crate::cluster::open(&id.0.compute).await.or_explain(failed())? else { return Ok(None) };
+        let Some(cluster) = crate::cluster::open(&id.0.compute, &context.data()).await.or_explain(failed())? else {
+            return Ok(None);
+        };
         let service = cluster.service(&id.0.name).await.or_explain(failed())?;
         let Some(service) = service.filter(|service| service.kind == Kind::Endpoint) else { return Ok(None) };
         Ok(document::traffic(&id, &service, &state))
@@ -92,7 +94,9 @@ impl Resource for EndpointTrafficResource {
 
     async fn delete(&self, context: &mut Context<Settings>, state: EndpointTraffic) -> Result<(), Diagnostics> {
         let id: TrafficId = state.id.require("id")?.parse().or_explain("Invalid id of an endpoint's traffic")?;
-        let Some(cluster) = crate::cluster::open(&id.0.compute).await.or_explain(cannot("delete", &id.0))? else {
+        let Some(cluster) =
+            crate::cluster::open(&id.0.compute, &context.data()).await.or_explain(cannot("delete", &id.0))?
+        else {
             return Ok(());
         };
         let service = cluster.service(&id.0.name).await.or_explain(cannot("delete", &id.0))?;
@@ -118,8 +122,8 @@ async fn assign(
     assignment: Option<&Assignment>,
     doing: Doing,
 ) -> Result<Service, Diagnostics> {
-    let cluster = cluster(&id.compute, "endpoint_id").await?;
-    let catalogue = catalogue(&id.compute.workspace)?;
+    let cluster = cluster(&id.compute, &context.data(), "endpoint_id").await?;
+    let catalogue = catalogue(&id.compute.workspace, &context.data())?;
     let assigned = endpoint::assign(&*cluster, &catalogue, &id.name, assignment, &limits(context)).await;
     let what = format!("the traffic of endpoint {}", id.name);
     let service = assigned.map_err(|reason: Stopped| failure::stopped(&what, doing, &reason))?;

@@ -7,6 +7,7 @@ use super::model::EndpointVersion;
 use crate::cluster::{EndpointId, EndpointVersionId};
 use crate::deployment::{self, checks, schema::state};
 use crate::diagnostics::OrExplain as _;
+use crate::provider::Settings;
 
 /// A percentage as users write it.
 pub fn share(percent: &Number) -> Result<BasisPoints, PercentError> {
@@ -35,7 +36,7 @@ pub(super) fn check(config: &EndpointVersion) -> Diagnostics {
 }
 
 /// Fills in what can be known before apply, and lets what has changed outside of the configuration show as a change.
-pub(super) async fn plan(plan: &mut Plan<EndpointVersion>) -> Result<(), Diagnostics> {
+pub(super) async fn plan(plan: &mut Plan<EndpointVersion>, settings: &Settings) -> Result<(), Diagnostics> {
     let prior = plan.prior.clone();
     let Some(planned) = &mut plan.planned else { return Ok(()) };
     if let Some(prior) = &prior {
@@ -45,7 +46,7 @@ pub(super) async fn plan(plan: &mut Plan<EndpointVersion>) -> Result<(), Diagnos
         Ok(id) if prior.is_some() => id.to_string().into(),
         _ => Attr::Unknown,
     };
-    deployment::plan::plan(prior.as_ref().map(|prior| &prior.deployment), &mut planned.deployment).await?;
+    deployment::plan::plan(prior.as_ref().map(|prior| &prior.deployment), &mut planned.deployment, settings).await?;
     if let Some(prior) = &prior {
         let changes = !same_declaration(prior, planned) || prior.state.as_deref() == Some(state::TRANSITIONING);
         (planned.state, planned.updated_time) =

@@ -34,8 +34,8 @@ impl Resource for EndpointVersionResource {
         plan::check(config).into_result()
     }
 
-    async fn plan(&self, _: &mut Context<Settings>, plan: &mut Plan<EndpointVersion>) -> Result<(), Diagnostics> {
-        plan::plan(plan).await
+    async fn plan(&self, context: &mut Context<Settings>, plan: &mut Plan<EndpointVersion>) -> Result<(), Diagnostics> {
+        plan::plan(plan, &context.data()).await
     }
 
     async fn create(
@@ -44,8 +44,8 @@ impl Resource for EndpointVersionResource {
         planned: EndpointVersion,
     ) -> Result<EndpointVersion, Diagnostics> {
         let id = planned_id(&planned)?;
-        let cluster = cluster(&id.endpoint.compute, "endpoint_id").await?;
-        let catalogue = catalogue(&id.endpoint.compute.workspace)?;
+        let cluster = cluster(&id.endpoint.compute, &context.data(), "endpoint_id").await?;
+        let catalogue = catalogue(&id.endpoint.compute.workspace, &context.data())?;
         let service = document_of(&*cluster, &id, "create").await?;
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &id))?;
         let template = template(context, &catalogue, &planned).await?;
@@ -68,7 +68,8 @@ impl Resource for EndpointVersionResource {
     ) -> Result<Option<EndpointVersion>, Diagnostics> {
         let id: EndpointVersionId = state.id.require("id")?.parse().or_explain("Invalid id of a version")?;
         let failed = || cannot("read", &id);
-        let Some(cluster) = crate::cluster::open(&id.endpoint.compute).await.or_explain(failed())? else {
+        let Some(cluster) = crate::cluster::open(&id.endpoint.compute, &context.data()).await.or_explain(failed())?
+        else {
             return Ok(None);
         };
         let service = cluster.service(&id.endpoint.name).await.or_explain(failed())?;
@@ -107,8 +108,8 @@ impl Resource for EndpointVersionResource {
             return Ok(planned);
         }
         let id = planned_id(&planned)?;
-        let cluster = cluster(&id.endpoint.compute, "endpoint_id").await?;
-        let catalogue = catalogue(&id.endpoint.compute.workspace)?;
+        let cluster = cluster(&id.endpoint.compute, &context.data(), "endpoint_id").await?;
+        let catalogue = catalogue(&id.endpoint.compute.workspace, &context.data())?;
         let service = document_of(&*cluster, &id, "update").await?;
         let Some(present) = service.versions.get(&id.name) else {
             let detail = "It was removed after the plan was made. Run terraform apply again, which creates it.";
@@ -128,10 +129,11 @@ impl Resource for EndpointVersionResource {
     async fn delete(&self, context: &mut Context<Settings>, state: EndpointVersion) -> Result<(), Diagnostics> {
         let id: EndpointVersionId = state.id.require("id")?.parse().or_explain("Invalid id of a version")?;
         let compute = &id.endpoint.compute;
-        let Some(cluster) = crate::cluster::open(compute).await.or_explain(cannot("delete", &id))? else {
+        let Some(cluster) = crate::cluster::open(compute, &context.data()).await.or_explain(cannot("delete", &id))?
+        else {
             return Ok(());
         };
-        let catalogue = catalogue(&compute.workspace)?;
+        let catalogue = catalogue(&compute.workspace, &context.data())?;
         let limits = limits(context);
         let is_meant = |version: &Version| document::is_meant(version, &state);
         endpoint::remove_version(&*cluster, &catalogue, (&id.endpoint.name, &id.name), is_meant, &limits)

@@ -13,9 +13,10 @@ use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId, Revision, Work
 #[derive(Clone, Copy, Debug)]
 pub struct EnvironmentResource;
 
-fn open(id: &Attr<String>) -> Result<(EnvironmentId, Catalogue), Diagnostics> {
+fn open(id: &Attr<String>, settings: &Settings) -> Result<(EnvironmentId, Catalogue), Diagnostics> {
     let id: EnvironmentId = id.require("id")?.parse().or_explain("Invalid id of an environment")?;
-    let catalogue = Catalogue::open(&id.workspace).or_explain(format!("Cannot open workspace {}", id.workspace))?;
+    let catalogue = Catalogue::open(&id.workspace, &settings.storage)
+        .or_explain(format!("Cannot open workspace {}", id.workspace))?;
     Ok((id, catalogue))
 }
 
@@ -93,7 +94,7 @@ impl Resource for EnvironmentResource {
             planned.workspace_id.require("workspace_id")?.parse().or_explain("Invalid workspace")?;
         let id = workspace.environment(planned.name.require("name")?);
         let summary = format!("Cannot create environment {id}");
-        let catalogue = Catalogue::open(&workspace).or_explain(&summary)?;
+        let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
         catalogue.get::<WorkspaceBody>("").await.or_explain(&summary)?;
         let (settings, spec) = (context.data(), spec(&planned)?);
         let work = register_environment(&catalogue, &id.name, &settings.owner, &spec, &settings.scorers);
@@ -101,8 +102,12 @@ impl Resource for EnvironmentResource {
         Ok(registered(planned, &id, &found))
     }
 
-    async fn read(&self, _: &mut Context<Settings>, state: Environment) -> Result<Option<Environment>, Diagnostics> {
-        let (id, catalogue) = open(&state.id)?;
+    async fn read(
+        &self,
+        context: &mut Context<Settings>,
+        state: Environment,
+    ) -> Result<Option<Environment>, Diagnostics> {
+        let (id, catalogue) = open(&state.id, &context.data())?;
         let found = catalogue.find::<EnvironmentBody>(&id.name).await;
         let Some(found) = found.or_explain(format!("Cannot read environment {id}"))? else { return Ok(None) };
         let (pip_requirements, conda_file) = match found.body.definition.clone() {
@@ -135,7 +140,7 @@ impl Resource for EnvironmentResource {
         prior: Environment,
         planned: Environment,
     ) -> Result<Environment, Diagnostics> {
-        let (id, catalogue) = open(&prior.id)?;
+        let (id, catalogue) = open(&prior.id, &context.data())?;
         let (settings, spec) = (context.data(), spec(&planned)?);
         let work = update_environment(&catalogue, &id.name, &spec, &settings.scorers);
         let found = context.bounded("building the environment", work).await?;
@@ -144,7 +149,7 @@ impl Resource for EnvironmentResource {
     }
 
     async fn delete(&self, context: &mut Context<Settings>, state: Environment) -> Result<(), Diagnostics> {
-        let (id, catalogue) = open(&state.id)?;
+        let (id, catalogue) = open(&state.id, &context.data())?;
         let work = remove_environment(&catalogue, &id.name);
         context
             .bounded("removing the environment", work)

@@ -49,7 +49,7 @@ impl Resource for LocalComputeResource {
         issuers::check(&config.token_issuers).into_result()
     }
 
-    async fn plan(&self, _: &mut Context<Provider>, plan: &mut Plan<LocalCompute>) -> Result<(), Diagnostics> {
+    async fn plan(&self, context: &mut Context<Provider>, plan: &mut Plan<LocalCompute>) -> Result<(), Diagnostics> {
         let (config, prior) = (plan.config.clone().unwrap_or_default(), plan.prior.clone());
         let Some(planned) = &mut plan.planned else { return Ok(()) };
         planned.status = status::RUNNING.into();
@@ -59,7 +59,7 @@ impl Resource for LocalComputeResource {
                 planned.directory = directory.map_or(Attr::Unknown, |path| path.to_string_lossy().into_owned().into());
             }
             // Only an id that is not known yet makes the services plan to move, too.
-            let moves = prior.is_none() && is_elsewhere(&id, planned).await;
+            let moves = prior.is_none() && is_elsewhere(&id, planned, &context.data()).await;
             planned.id = if moves { Attr::Unknown } else { id.to_string().into() };
         }
         if config.router_version.is_null() {
@@ -81,7 +81,7 @@ impl Resource for LocalComputeResource {
     ) -> Result<LocalCompute, Diagnostics> {
         let id = planned_id(&planned)?;
         let failed = || format!("Cannot create local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace).or_explain(failed())?;
+        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
         if catalogue.find::<WorkspaceBody>("").await.or_explain(failed())?.is_none() {
             let detail = format!("Workspace {} does not exist. Create it first.", id.workspace);
             return Err(Diagnostic::error(failed(), detail).at_attribute("workspace_id").into());
@@ -123,10 +123,14 @@ impl Resource for LocalComputeResource {
         Ok(configured_as(&planned, read(&id, &compute).await?))
     }
 
-    async fn read(&self, _: &mut Context<Provider>, state: LocalCompute) -> Result<Option<LocalCompute>, Diagnostics> {
+    async fn read(
+        &self,
+        context: &mut Context<Provider>,
+        state: LocalCompute,
+    ) -> Result<Option<LocalCompute>, Diagnostics> {
         let id: ComputeId = state.id.require("id")?.parse().or_explain("Invalid id of a local compute")?;
         let failed = || format!("Cannot read local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace).or_explain(failed())?;
+        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
         let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await.or_explain(failed())? else {
             return Ok(None);
         };
@@ -141,7 +145,7 @@ impl Resource for LocalComputeResource {
     ) -> Result<LocalCompute, Diagnostics> {
         let id = planned_id(&planned)?;
         let failed = || format!("Cannot update local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace).or_explain(failed())?;
+        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
         let compute: Revision<ComputeBody> = catalogue.get(&id.name).await.or_explain(failed())?;
         let cluster = LocalCluster::of(&id.to_string(), &compute.body.location).or_explain(failed())?;
         let config: LocalCompute = context.config_model()?;
@@ -193,7 +197,7 @@ impl Resource for LocalComputeResource {
     async fn delete(&self, context: &mut Context<Provider>, state: LocalCompute) -> Result<(), Diagnostics> {
         let id: ComputeId = state.id.require("id")?.parse().or_explain("Invalid id of a local compute")?;
         let failed = || format!("Cannot delete local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace).or_explain(failed())?;
+        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
         let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await.or_explain(failed())? else { return Ok(()) };
         let cluster = LocalCluster::of(&id.to_string(), &compute.body.location).or_explain(failed())?;
         let services = held_services(&cluster).await.or_explain(failed())?;
@@ -240,8 +244,8 @@ fn planned_directory(planned: &LocalCompute, id: &ComputeId) -> Result<PathBuf, 
 }
 
 /// Whether the compute exists in another directory: what is planned then is the second half of a replacement.
-async fn is_elsewhere(id: &ComputeId, planned: &LocalCompute) -> bool {
-    let Ok(catalogue) = Catalogue::open(&id.workspace) else { return false };
+async fn is_elsewhere(id: &ComputeId, planned: &LocalCompute, provider: &Provider) -> bool {
+    let Ok(catalogue) = Catalogue::open(&id.workspace, &provider.storage) else { return false };
     let Ok(Some(compute)) = catalogue.find::<ComputeBody>(&id.name).await else { return false };
     let ComputeLocation::Local { directory, .. } = &compute.body.location;
     planned_directory(planned, id).is_ok_and(|planned| planned != Path::new(directory))

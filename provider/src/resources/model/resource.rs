@@ -32,9 +32,10 @@ async fn scan(context: &Context<Settings>, path: &str) -> Result<Scan, Diagnosti
     Ok(scan.or_explain(summary)?)
 }
 
-fn open(id: &Attr<String>) -> Result<(ModelId, Catalogue), Diagnostics> {
+fn open(id: &Attr<String>, settings: &Settings) -> Result<(ModelId, Catalogue), Diagnostics> {
     let id: ModelId = id.require("id")?.parse().or_explain("Invalid id of a model")?;
-    let catalogue = Catalogue::open(&id.workspace).or_explain(format!("Cannot open workspace {}", id.workspace))?;
+    let catalogue = Catalogue::open(&id.workspace, &settings.storage)
+        .or_explain(format!("Cannot open workspace {}", id.workspace))?;
     Ok((id, catalogue))
 }
 
@@ -88,7 +89,7 @@ impl Resource for ModelResource {
             planned.workspace_id.require("workspace_id")?.parse().or_explain("Invalid workspace")?;
         let id = workspace.model(planned.name.require("name")?);
         let summary = format!("Cannot register model {id}");
-        let catalogue = Catalogue::open(&workspace).or_explain(&summary)?;
+        let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
         catalogue.get::<WorkspaceBody>("").await.or_explain(&summary)?;
         let scan = scan(context, planned.path.require("path")?).await?;
         unchanged(&planned, &scan)?;
@@ -98,8 +99,8 @@ impl Resource for ModelResource {
         Ok(registered(planned, &id, &model))
     }
 
-    async fn read(&self, _: &mut Context<Settings>, state: Model) -> Result<Option<Model>, Diagnostics> {
-        let (id, catalogue) = open(&state.id)?;
+    async fn read(&self, context: &mut Context<Settings>, state: Model) -> Result<Option<Model>, Diagnostics> {
+        let (id, catalogue) = open(&state.id, &context.data())?;
         let summary = format!("Cannot read model {id}");
         let Some(found) = catalogue.find::<ModelBody>(&id.name).await.or_explain(&summary)? else { return Ok(None) };
         let digest = match found.body.digest() {
@@ -135,7 +136,7 @@ impl Resource for ModelResource {
         prior: Model,
         planned: Model,
     ) -> Result<Model, Diagnostics> {
-        let (id, catalogue) = open(&prior.id)?;
+        let (id, catalogue) = open(&prior.id, &context.data())?;
         let summary = format!("Cannot change model {id}");
         let scan = scan(context, planned.path.require("path")?).await?;
         unchanged(&planned, &scan)?;
@@ -146,7 +147,7 @@ impl Resource for ModelResource {
     }
 
     async fn delete(&self, context: &mut Context<Settings>, state: Model) -> Result<(), Diagnostics> {
-        let (id, catalogue) = open(&state.id)?;
+        let (id, catalogue) = open(&state.id, &context.data())?;
         let work = catalogue.remove_model(&id.name);
         context.bounded("removing the model", work).await?.or_explain(format!("Cannot remove model {id}"))?;
         Ok(())

@@ -7,6 +7,7 @@ use crate::access::Access;
 use crate::cluster::ServiceId;
 use crate::deployment::{self, checks, schema::state};
 use crate::diagnostics::OrExplain as _;
+use crate::provider::Settings;
 use crate::workspace::ComputeId;
 
 /// Everything that a configuration shows to be wrong by itself. What is unknown is taken for right.
@@ -26,7 +27,7 @@ pub(super) fn check(config: &Webservice) -> Diagnostics {
 }
 
 /// Fills in what can be known before apply, and lets what has changed outside of the configuration show as a change.
-pub(super) async fn plan(plan: &mut Plan<Webservice>) -> Result<(), Diagnostics> {
+pub(super) async fn plan(plan: &mut Plan<Webservice>, settings: &Settings) -> Result<(), Diagnostics> {
     let prior = plan.prior.clone();
     let config = plan.config.clone().unwrap_or_default();
     let Some(planned) = &mut plan.planned else { return Ok(()) };
@@ -39,7 +40,7 @@ pub(super) async fn plan(plan: &mut Plan<Webservice>) -> Result<(), Diagnostics>
         _ => Attr::Unknown,
     };
     planned.access.plan(&config.access, prior.as_ref().map(|prior| &prior.access));
-    deployment::plan::plan(prior.as_ref().map(|prior| &prior.deployment), &mut planned.deployment).await?;
+    deployment::plan::plan(prior.as_ref().map(|prior| &prior.deployment), &mut planned.deployment, settings).await?;
     if let Some(prior) = &prior {
         let changes = !same_declaration(prior, planned) || prior.state.as_deref() == Some(state::TRANSITIONING);
         (planned.state, planned.updated_time) =

@@ -36,15 +36,15 @@ impl Resource for WebserviceResource {
         plan::check(config).into_result()
     }
 
-    async fn plan(&self, _: &mut Context<Settings>, plan: &mut Plan<Webservice>) -> Result<(), Diagnostics> {
-        plan::plan(plan).await
+    async fn plan(&self, context: &mut Context<Settings>, plan: &mut Plan<Webservice>) -> Result<(), Diagnostics> {
+        plan::plan(plan, &context.data()).await
     }
 
     async fn create(&self, context: &mut Context<Settings>, planned: Webservice) -> Result<Webservice, Diagnostics> {
         let id = planned_id(&planned)?;
         let name = id.name.clone();
-        let cluster = cluster(&id.compute, "compute_id").await?;
-        let catalogue = catalogue(&id.compute.workspace)?;
+        let cluster = cluster(&id.compute, &context.data(), "compute_id").await?;
+        let catalogue = catalogue(&id.compute.workspace, &context.data())?;
         let source = prepare::source(&planned.deployment).await?;
         let config: Webservice = context.config_model()?;
         let owner = context.data().owner.clone();
@@ -89,7 +89,9 @@ impl Resource for WebserviceResource {
         let id: ServiceId = state.id.require("id")?.parse().or_explain("Invalid id of a webservice")?;
         let name = id.name.clone();
         let failed = || format!("Cannot read webservice {name}");
-        let Some(cluster) = crate::cluster::open(&id.compute).await.or_explain(failed())? else { return Ok(None) };
+        let Some(cluster) = crate::cluster::open(&id.compute, &context.data()).await.or_explain(failed())? else {
+            return Ok(None);
+        };
         let Some(service) = cluster.service(&name).await.or_explain(failed())? else { return Ok(None) };
         if service.kind != serving::service::Kind::Webservice {
             let detail = format!("{id} is an endpoint. Choose another name for the webservice.");
@@ -133,8 +135,8 @@ impl Resource for WebserviceResource {
         let id = planned_id(&planned)?;
         let name = id.name.clone();
         let failed = || cannot("update", &name);
-        let cluster = cluster(&id.compute, "compute_id").await?;
-        let catalogue = catalogue(&id.compute.workspace)?;
+        let cluster = cluster(&id.compute, &context.data(), "compute_id").await?;
+        let catalogue = catalogue(&id.compute.workspace, &context.data())?;
         let source = prepare::source(&planned.deployment).await?;
         let config: Webservice = context.config_model()?;
         let limits = limits(context);
@@ -171,7 +173,9 @@ impl Resource for WebserviceResource {
     async fn delete(&self, context: &mut Context<Settings>, state: Webservice) -> Result<(), Diagnostics> {
         let id: ServiceId = state.id.require("id")?.parse().or_explain("Invalid id of a webservice")?;
         let name = &id.name;
-        let Some(cluster) = crate::cluster::open(&id.compute).await.or_explain(cannot("delete", name))? else {
+        let Some(cluster) =
+            crate::cluster::open(&id.compute, &context.data()).await.or_explain(cannot("delete", name))?
+        else {
             return Ok(());
         };
         // A damaged document is removed, too.
@@ -185,7 +189,7 @@ impl Resource for WebserviceResource {
             Err(Stopped::Cluster(error)) => return Err(explain(cannot("delete", name), &error).into()),
             Err(reason) => return Err(failure::stopped(&format!("webservice {name}"), Doing::Delete, &reason).into()),
         }
-        crate::tidy::tidy(&catalogue(&id.compute.workspace)?).await;
+        crate::tidy::tidy(&catalogue(&id.compute.workspace, &context.data())?).await;
         Ok(())
     }
 

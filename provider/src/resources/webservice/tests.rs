@@ -65,8 +65,10 @@ fn template() -> Template {
             hash: "h".into(),
             build_key: "b".into(),
             prefix: Some("/ws/venvs/b".into()),
+            image: None,
         },
         environment_variables: BTreeMap::new(),
+        pod: None,
         unknown: BTreeMap::new(),
     }
 }

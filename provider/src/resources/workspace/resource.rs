@@ -18,9 +18,9 @@ const NAMED: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub struct WorkspaceResource;
 
-fn open(url: &Attr<String>, attribute: &str) -> Result<Catalogue, Diagnostics> {
+fn open(url: &Attr<String>, attribute: &str, settings: &Settings) -> Result<Catalogue, Diagnostics> {
     let id: WorkspaceId = url.require(attribute)?.parse().or_explain("Invalid workspace")?;
-    Ok(Catalogue::open(&id).or_explain(format!("Cannot open workspace {id}"))?)
+    Ok(Catalogue::open(&id, &settings.storage).or_explain(format!("Cannot open workspace {id}"))?)
 }
 
 fn body(planned: &Workspace) -> Result<WorkspaceBody, Diagnostics> {
@@ -39,7 +39,7 @@ impl Resource for WorkspaceResource {
     }
 
     async fn create(&self, context: &mut Context<Settings>, planned: Workspace) -> Result<Workspace, Diagnostics> {
-        let catalogue = open(&planned.storage_url, "storage_url")?;
+        let catalogue = open(&planned.storage_url, "storage_url", &context.data())?;
         let summary = format!("Cannot create workspace {}", catalogue.workspace());
         if let Some(directory) = catalogue.directory() {
             create_private_directory(directory).map_err(|error| {
@@ -61,8 +61,8 @@ impl Resource for WorkspaceResource {
         Ok(Workspace { id: catalogue.workspace().to_string().into(), ..planned })
     }
 
-    async fn read(&self, _: &mut Context<Settings>, state: Workspace) -> Result<Option<Workspace>, Diagnostics> {
-        let catalogue = open(&state.id, "id")?;
+    async fn read(&self, context: &mut Context<Settings>, state: Workspace) -> Result<Option<Workspace>, Diagnostics> {
+        let catalogue = open(&state.id, "id", &context.data())?;
         let found = catalogue.find::<WorkspaceBody>("").await;
         let Some(found) = found.or_explain(format!("Cannot read workspace {}", catalogue.workspace()))? else {
             catalogue.remove_traces().await.or_explain("Cannot remove the traces of a destroyed workspace")?;
@@ -79,11 +79,11 @@ impl Resource for WorkspaceResource {
 
     async fn update(
         &self,
-        _: &mut Context<Settings>,
+        context: &mut Context<Settings>,
         prior: Workspace,
         planned: Workspace,
     ) -> Result<Workspace, Diagnostics> {
-        let catalogue = open(&prior.id, "id")?;
+        let catalogue = open(&prior.id, "id", &context.data())?;
         let wanted = body(&planned)?;
         let change = |body: &mut WorkspaceBody| body.clone_from(&wanted);
         let updated = catalogue.update::<WorkspaceBody, _>("", change).await;
@@ -92,7 +92,7 @@ impl Resource for WorkspaceResource {
     }
 
     async fn delete(&self, context: &mut Context<Settings>, state: Workspace) -> Result<(), Diagnostics> {
-        let catalogue = open(&state.id, "id")?;
+        let catalogue = open(&state.id, "id", &context.data())?;
         let summary = format!("Cannot destroy workspace {}", catalogue.workspace());
         let holdings = catalogue.holdings(&context.data().owner).await.or_explain(&summary)?;
         if !holdings.is_empty() && !state.force_destroy.unwrap_or(false) {

@@ -1,0 +1,167 @@
+//! How remote stores are reached: credentials and endpoints of the provider block's `storage`, or of the environment.
+//!
+//! They are kept as the environment variables that object stores are configured with anyway, under one spelling each:
+//! so the block, this process's environment and the environment of what reads the store in a cluster are one thing.
+
+mod block;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use block::{StorageBlock, attribute};
+
+/// One setting of a store, with its attribute in the provider block and its environment variables.
+struct Setting {
+    attribute: &'static str,
+    /// The variable under which it is kept, then others that are understood.
+    variables: &'static [&'static str],
+    /// Whether it belongs to a way of proving who one is. Such settings of the environment are disregarded once the
+    /// block has any for the same store, because two ways at once would leave open which one counts.
+    credential: bool,
+}
+
+const fn setting(attribute: &'static str, variables: &'static [&'static str]) -> Setting {
+    Setting { attribute, variables, credential: false }
+}
+
+const fn credential(attribute: &'static str, variables: &'static [&'static str]) -> Setting {
+    Setting { attribute, variables, credential: true }
+}
+
+/// What is known of Azure Blob Storage.
+const AZURE: [Setting; 12] = [
+    setting("account_name", &["AZURE_STORAGE_ACCOUNT_NAME"]),
+    setting("endpoint", &["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]),
+    setting("allow_http", &["AZURE_ALLOW_HTTP"]),
+    setting("", &["AZURE_AUTHORITY_HOST", "AZURE_STORAGE_AUTHORITY_HOST"]),
+    setting("", &["AZURE_MSI_ENDPOINT", "AZURE_IDENTITY_ENDPOINT", "IDENTITY_ENDPOINT"]),
+    credential("account_key", &["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY"]),
+    credential("sas_token", &["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"]),
+    credential("client_id", &["AZURE_CLIENT_ID", "AZURE_STORAGE_CLIENT_ID"]),
+    credential("client_secret", &["AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET"]),
+    credential("tenant_id", &["AZURE_TENANT_ID", "AZURE_STORAGE_TENANT_ID"]),
+    credential("federated_token_file", &["AZURE_FEDERATED_TOKEN_FILE"]),
+    credential("use_azure_cli", &["AZURE_USE_AZURE_CLI"]),
+];
+
+/// What is known of S3.
+const S3: [Setting; 11] = [
+    setting("region", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    setting("endpoint", &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"]),
+    setting("allow_http", &["AWS_ALLOW_HTTP"]),
+    credential("access_key_id", &["AWS_ACCESS_KEY_ID"]),
+    credential("secret_access_key", &["AWS_SECRET_ACCESS_KEY"]),
+    credential("session_token", &["AWS_SESSION_TOKEN"]),
+    credential("", &["AWS_WEB_IDENTITY_TOKEN_FILE"]),
+    credential("", &["AWS_ROLE_ARN"]),
+    credential("", &["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]),
+    credential("", &["AWS_CONTAINER_CREDENTIALS_FULL_URI"]),
+    credential("", &["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]),
+];
+
+/// Credentials and endpoints of remote stores. Cheap to clone; its debug output names what is set, never a value.
+#[derive(Clone, Default)]
+pub struct Storage(Arc<Values>);
+
+#[derive(Default)]
+struct Values {
+    /// By the first spelling of each.
+    azure: BTreeMap<&'static str, String>,
+    s3: BTreeMap<&'static str, String>,
+    /// Whether the block holds something that is known only after apply.
+    unknown: bool,
+}
+
+impl Storage {
+    /// What the block says, and for the rest what the environment says.
+    #[must_use]
+    pub fn new(block: &StorageBlock, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let read = |settings: &'static [Setting]| {
+            let own = settings.iter().any(|setting| setting.credential && block.text(setting.attribute).is_some());
+            let value = |setting: &Setting| {
+                let inherited = || {
+                    let usable = |value: &String| !value.trim().is_empty();
+                    setting.variables.iter().find_map(|name| variable(name).filter(usable))
+                };
+                let disregarded = own && setting.credential;
+                block.text(setting.attribute).or_else(|| if disregarded { None } else { inherited() })
+            };
+            settings.iter().filter_map(|setting| Some((setting.variables[0], value(setting)?))).collect()
+        };
+        Self(Arc::new(Values { azure: read(&AZURE), s3: read(&S3), unknown: block.is_unknown() }))
+    }
+
+    /// What only the environment of this process says.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        Self::new(&StorageBlock::default(), |name| std::env::var(name).ok())
+    }
+
+    /// Whether the block holds something that is known only after apply, so that no remote store can be reached yet.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0.unknown
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.azure.keys()).entries(self.0.s3.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tfplugin::Attr;
+
+    use super::*;
+
+    fn block() -> StorageBlock {
+        StorageBlock { account_name: Attr::Known("mlprod".into()), ..StorageBlock::default() }
+    }
+
+    fn environment(name: &str) -> Option<String> {
+        let value = match name {
+            "AZURE_STORAGE_ACCESS_KEY" => "SECRET",
+            "AZURE_STORAGE_ACCOUNT_NAME" => "other",
+            "AZURE_STORAGE_ENDPOINT" => " ",
+            "AWS_DEFAULT_REGION" => "eu-west-1",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn the_block_goes_before_the_environment_setting_by_setting() {
+        let storage = Storage::new(&block(), environment);
+        let expected =
+            [("AZURE_STORAGE_ACCOUNT_KEY", "SECRET".to_owned()), ("AZURE_STORAGE_ACCOUNT_NAME", "mlprod".to_owned())];
+        assert_eq!(storage.0.azure, expected.into());
+        assert_eq!(storage.0.s3, [("AWS_REGION", "eu-west-1".to_owned())].into());
+        assert!(!storage.is_unknown());
+    }
+
+    #[test]
+    fn a_credential_of_the_block_replaces_every_credential_of_the_environment() {
+        let block = StorageBlock { sas_token: Attr::Known("?sig=1".into()), ..block() };
+        let storage = Storage::new(&block, environment);
+        assert_eq!(
+            storage.0.azure.keys().copied().collect::<Vec<_>>(),
+            ["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_SAS_TOKEN"]
+        );
+    }
+
+    #[test]
+    fn what_is_known_only_after_apply_is_not_taken_for_missing() {
+        let block = StorageBlock { account_key: Attr::Unknown, ..block() };
+        assert!(Storage::new(&block, environment).is_unknown());
+    }
+
+    #[test]
+    fn debug_output_names_what_is_set_and_no_value() {
+        let block = StorageBlock { account_key: Attr::Known("SECRET".into()), ..block() };
+        let shown = format!("{:?} {block:?}", Storage::new(&block, environment));
+        assert!(shown.contains("AZURE_STORAGE_ACCOUNT_KEY") && !shown.contains("SECRET"), "{shown}");
+    }
+}
