@@ -166,6 +166,10 @@ fn route(listen_fd: RawFd) -> Result<(), Failure> {
 fn log(level: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(level));
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    // The client of the cluster quotes answers that it cannot read, Secrets too, and says the same at each attempt.
+    for silent in ["kube_client::client=off", "kube_runtime=off"] {
+        filter = filter.add_directive(silent.parse().expect("a directive"));
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
 }

@@ -94,10 +94,10 @@ impl Engine {
 
     /// Runs until the data path has ended.
     pub(super) async fn run(mut self) -> Result<(), String> {
-        loop {
+        let ended = loop {
             let now = Instant::now();
             if !self.advance(now).await {
-                break;
+                break false;
             }
             let until = tokio::time::Instant::from_std(self.deadline(now));
             tokio::select! {
@@ -109,20 +109,22 @@ impl Engine {
                 }
                 answer = self.parts.worker.answers.recv() => match answer {
                     Some(answer) => self.hear(answer),
-                    None => break,
+                    None => break true,
                 },
                 Some(question) = self.parts.questions.recv() => self.answer(question).await,
                 _ = self.terminate.recv() => self.end().await,
                 _ = self.interrupt.recv() => self.end().await,
                 () = tokio::time::sleep_until(until) => {}
             }
-        }
-        let ordered = matches!(self.phase, Phase::Draining { .. });
-        if ordered && self.parts.worker.answers.try_recv() == Err(mpsc::error::TryRecvError::Empty) {
+        };
+        if !ended {
             return Err("the data path did not end in its time; requests in flight were cut".to_owned());
         }
         self.parts.worker.join()?;
-        if ordered { Ok(()) } else { Err("the data path has ended without an order".to_owned()) }
+        match self.phase {
+            Phase::Draining { .. } => Ok(()),
+            _ => Err("the data path has ended without an order".to_owned()),
+        }
     }
 
     /// Does what is due; false when it is time to end.
@@ -282,7 +284,7 @@ impl Engine {
         }
     }
 
-    /// Begins to end; a second signal ends without waiting for callers that may come.
+    /// Begins to end. Further signals hurry it: the second one drains at once, the third closes unused connections, too.
     async fn end(&mut self) {
         match self.phase {
             Phase::Serving => {
@@ -290,7 +292,8 @@ impl Engine {
                 tracing::info!(withdraw_ms = time.as_millis(), "ending: not ready any more, and serving on until that is known");
                 self.phase = Phase::Withdrawing { until: Instant::now() + time };
             }
-            Phase::Withdrawing { .. } | Phase::Draining { .. } => self.drain(ToWorker::Stop).await,
+            Phase::Withdrawing { .. } => self.drain(ToWorker::Drain).await,
+            Phase::Draining { .. } => self.drain(ToWorker::Stop).await,
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Options {
 
 /// Serves until it is told to end, and has ended in order. The error is for people.
 pub fn run(options: Options) -> Result<(), String> {
+    // Fails only if there is one, which can only be the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

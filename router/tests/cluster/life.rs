@@ -18,43 +18,52 @@ fn served(config: &str) -> (Namespace, TestService, Replica, crate::fe::Fe) {
     (namespace, a, replica, fe)
 }
 
+/// Never gives up by itself what a signal can end.
+const PATIENT: &str = "[timeouts]\nwithdraw_ms = 3600000\ndrain_ms = 3600000\ndrain_idle_ms = 3600000";
+
 #[test]
 fn a_router_that_is_told_to_end_under_load_loses_no_request() {
-    let (_namespace, a, _replica, mut fe) = served("[timeouts]\nwithdraw_ms = 500\ndrain_idle_ms = 2000");
+    let (_namespace, a, _replica, mut fe) = served(PATIENT);
     let (withdrawn, done, fresh) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let (address, path) = (fe.address, a.path());
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            // Callers that keep their connection until they are told that it ends.
-            scope.spawn(|| {
-                let mut client = Client::connect(address);
-                loop {
-                    let response = client.post(&path, "x").response();
-                    assert_eq!(response.status, 200);
-                    done.fetch_add(1, SeqCst);
-                    if response.field("connection") == Some("close") {
-                        if withdrawn.load(SeqCst) {
-                            return;
-                        }
-                        client = Client::connect(address);
-                    }
+        // Callers that keep their connection until they are told that it ends.
+        let keep = || {
+            let mut client = Client::connect(address);
+            loop {
+                let response = client.post(&path, "x").response();
+                assert_eq!(response.status, 200);
+                done.fetch_add(1, SeqCst);
+                if response.field("connection") == Some("close") {
+                    return;
                 }
-            });
-            // Callers that connect anew each time, until the router is known not to be ready.
-            scope.spawn(|| {
-                while !withdrawn.load(SeqCst) {
-                    let mut client = Client::connect(address);
-                    assert_eq!(client.post(&path, "x").response().status, 200);
-                    fresh.fetch_add(1, SeqCst);
-                }
-            });
-        }
+            }
+        };
+        // Callers that connect anew each time, until it is known that the router is not ready.
+        let connect = || {
+            while !withdrawn.load(SeqCst) {
+                assert_eq!(Client::connect(address).post(&path, "x").response().status, 200);
+                fresh.fetch_add(1, SeqCst);
+            }
+        };
+        let keeping: Vec<_> = (0..4).map(|_| scope.spawn(keep)).collect();
+        let connecting: Vec<_> = (0..4).map(|_| scope.spawn(connect)).collect();
         until("there is load", || (done.load(SeqCst) > 50 && fresh.load(SeqCst) > 50).then_some(()));
         fe.terminate();
         until("the router is not ready", || (!fe.ready()).then_some(()));
-        let before = fresh.load(SeqCst);
-        until("callers are served on", || (fresh.load(SeqCst) > before + 4).then_some(()));
+        let before = (done.load(SeqCst), fresh.load(SeqCst));
+        until("callers are served on", || {
+            (done.load(SeqCst) > before.0 + 50 && fresh.load(SeqCst) > before.1 + 50).then_some(())
+        });
         withdrawn.store(true, SeqCst);
+        for caller in connecting {
+            caller.join().expect("no failed request");
+        }
+        // As after `withdraw_ms`.
+        fe.terminate();
+        for caller in keeping {
+            caller.join().expect("no failed request");
+        }
     });
     assert_eq!(fe.exit().code(), Some(0));
     let log = (fe.log)();
@@ -62,12 +71,24 @@ fn a_router_that_is_told_to_end_under_load_loses_no_request() {
 }
 
 #[test]
-fn a_second_signal_ends_without_waiting_for_callers() {
-    let (_namespace, a, _replica, mut fe) = served("[timeouts]\nwithdraw_ms = 3600000\ndrain_idle_ms = 3600000");
+fn times_alone_end_a_router_that_was_told_to_end() {
+    let (_namespace, a, _replica, mut fe) = served("[timeouts]\nwithdraw_ms = 1\ndrain_idle_ms = 1");
+    let mut idle = fe.client();
+    assert_eq!(idle.post(&a.path(), "x").response().status, 200);
+    fe.terminate();
+    assert_eq!(fe.exit().code(), Some(0));
+    idle.assert_closed();
+}
+
+#[test]
+fn further_signals_hurry_the_end() {
+    let (_namespace, a, _replica, mut fe) = served(PATIENT);
     let mut idle = fe.client();
     assert_eq!(idle.post(&a.path(), "x").response().status, 200);
     fe.terminate();
     until("the router is not ready", || (!fe.ready()).then_some(()));
+    fe.terminate();
+    until("it drains", || (fe.log)().contains("draining").then_some(()));
     fe.terminate();
     assert_eq!(fe.exit().code(), Some(0));
     idle.assert_closed();

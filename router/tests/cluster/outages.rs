@@ -112,6 +112,18 @@ fn nobody_is_let_in_before_everything_was_listed_once() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_is_not_quoted() {
+    let namespace = Namespace::new();
+    namespace.api.page("/api/v1/namespaces/ns/secrets", r#"{"items": [{"data": {"correct-horse": 1"#.to_owned());
+    let fe = namespace.serve("[log]\nlevel = \"debug\"\n");
+    until("the failure is said", || {
+        let log = (fe.log)();
+        (log.contains("watch=\"access\"") && log.contains("does not answer the watch")).then_some(())
+    });
+    assert!(!(fe.log)().contains("correct-horse"));
+}
+
+#[test]
 fn a_lease_that_cannot_be_written_is_written_when_it_can() {
     let (namespace, a, _replica, fe) = served();
     namespace.api.refuse(Some("/leases/"));
