@@ -12,6 +12,7 @@ mod encode;
 mod frame;
 mod grpc;
 mod head;
+mod hop;
 mod http_reply;
 mod ids;
 mod listen;
