@@ -4,10 +4,14 @@
 //! so the block, this process's environment and the environment of what reads the store in a cluster are one thing.
 
 mod block;
+mod pod;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use object_store::ObjectStore;
+use objects::{Client, Location, OpenError, Patience, Scheme};
 
 pub use block::{StorageBlock, attribute};
 
@@ -71,6 +75,21 @@ struct Values {
     s3: BTreeMap<&'static str, String>,
     /// Whether the block holds something that is known only after apply.
     unknown: bool,
+    /// One client for all catalogues, so that they share their connections.
+    client: std::sync::OnceLock<Client>,
+}
+
+/// Why it is not known how to reach a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The provider block holds something that is known only after apply.
+    #[error(
+        "the provider's storage is known only after apply; apply what it depends on first, with -target, or set it otherwise"
+    )]
+    Unknown,
+    /// What is known does not suffice.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 impl Storage {
@@ -89,13 +108,29 @@ impl Storage {
             };
             settings.iter().filter_map(|setting| Some((setting.variables[0], value(setting)?))).collect()
         };
-        Self(Arc::new(Values { azure: read(&AZURE), s3: read(&S3), unknown: block.is_unknown() }))
+        Self(Arc::new(Values { azure: read(&AZURE), s3: read(&S3), unknown: block.is_unknown(), client: std::sync::OnceLock::new() }))
     }
 
     /// What only the environment of this process says.
     #[must_use]
     pub fn from_environment() -> Self {
         Self::new(&StorageBlock::default(), |name| std::env::var(name).ok())
+    }
+
+    fn variables(&self, scheme: Scheme) -> &BTreeMap<&'static str, String> {
+        match scheme {
+            Scheme::Azure => &self.0.azure,
+            Scheme::S3 => &self.0.s3,
+        }
+    }
+
+    /// The store of a workspace. Touches nothing.
+    pub fn open(&self, location: &Location, patience: Patience) -> Result<Arc<dyn ObjectStore>, StorageError> {
+        if self.is_unknown() {
+            return Err(StorageError::Unknown);
+        }
+        let client = self.0.client.get_or_init(Client::new);
+        Ok(objects::open(location, self.variables(location.scheme()), client, patience)?)
     }
 
     /// Whether the block holds something that is known only after apply, so that no remote store can be reached yet.

@@ -3,7 +3,7 @@
 //! A folder appears whole or not at all: it is made under a temporary name beside its place and renamed.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serving::service::{CodeRef, ModelRef};
 
@@ -60,7 +60,7 @@ pub async fn materialize_model(
     let staging = Staging::beside(destination)?;
     let mut folders = BTreeSet::new();
     for file in &manifest.files {
-        let relative = plain(&file.path).ok_or_else(|| MaterializeError::Content {
+        let relative = file.relative().ok_or_else(|| MaterializeError::Content {
             digest,
             message: format!("{:?} leaves its folder", file.path),
         })?;
@@ -119,20 +119,13 @@ fn unpack(archive: &Path, target: &Path) -> zip::result::ZipResult<()> {
     Ok(())
 }
 
-/// A relative path without `.`, `..` and the like.
-fn plain(path: &str) -> Option<&Path> {
-    let path = Path::new(path);
-    let inside = path.components().all(|component| matches!(component, Component::Normal(_)));
-    (inside && path.components().next().is_some()).then_some(path)
-}
-
 impl Catalogue {
     /// Reads the manifest of a model version.
     pub async fn manifest(&self, digest: &Digest) -> Result<Manifest, Error> {
         let bytes = self.read_blob(digest).await?;
         serde_json::from_slice(&bytes).map_err(|source| Error::Damaged {
             workspace: self.workspace.clone(),
-            path: digest.path().to_string(),
+            path: digest.to_string(),
             source,
         })
     }

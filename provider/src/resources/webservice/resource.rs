@@ -55,6 +55,7 @@ impl Resource for WebserviceResource {
         let template = context
             .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned.deployment, &source))
             .await??;
+        held.check().or_explain(cannot("create", &name))?;
         let mut wanted = document::service(&id, &owner, &planned, template);
         service::set_spec(&mut wanted);
         check_rules(&wanted)?;
@@ -148,6 +149,7 @@ impl Resource for WebserviceResource {
         let template = context
             .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned.deployment, &source))
             .await??;
+        held.check().or_explain(failed())?;
         let mut wanted = document::service(&id, &present.owner, &planned, template);
         carry_over(&present, &mut wanted);
         check_rules(&wanted)?;
