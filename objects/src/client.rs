@@ -62,7 +62,8 @@ impl Client {
             .expect("ring supports the default versions of TLS")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         let hyper = Hyper::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -126,11 +127,9 @@ impl Body for Patient {
                 self.idle.as_mut().reset(tokio::time::Instant::now() + IDLE);
                 Poll::Ready(frame.map(|frame| frame.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error))))
             }
-            Poll::Pending => self
-                .idle
-                .as_mut()
-                .poll(context)
-                .map(|()| Some(Err(HttpError::new(HttpErrorKind::Timeout, Stalled)))),
+            Poll::Pending => {
+                self.idle.as_mut().poll(context).map(|()| Some(Err(HttpError::new(HttpErrorKind::Timeout, Stalled))))
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -43,15 +44,37 @@ pub enum DownloadError {
 #[derive(Clone, Debug)]
 pub struct Downloads {
     permits: Arc<Semaphore>,
+    fetched: Arc<AtomicU64>,
 }
 
 impl Default for Downloads {
     fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(RANGES)) }
+        Self { permits: Arc::new(Semaphore::new(RANGES)), fetched: Arc::default() }
     }
 }
 
 impl Downloads {
+    /// Bytes that came so far.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
+    /// Reads a content whole and checks it. For manifests and the like, at most `limit` bytes.
+    pub async fn read(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Bytes, DownloadError> {
+        let object = blobs::readable(&**store, digest).await?.ok_or(DownloadError::Missing)?;
+        if object.size > limit {
+            return Err(DownloadError::Damaged);
+        }
+        let bytes = store.get(&object.location).await?.bytes().await?;
+        if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(DownloadError::Damaged) }
+    }
+
     /// Writes a content into an empty file. `size` is checked if it is known. A failure leaves the file half-written.
     pub async fn fetch(
         &self,
@@ -99,12 +122,7 @@ impl Downloads {
             });
             state = written.await.map_err(std::io::Error::from).flatten().map_err(DownloadError::Write)?;
         }
-        let (file, hasher) = state;
-        if Digest::from_hasher(hasher) != *digest {
-            return Err(DownloadError::Damaged);
-        }
-        let synced = tokio::task::spawn_blocking(move || file.sync_all());
-        synced.await.map_err(std::io::Error::from).flatten().map_err(DownloadError::Write)
+        if Digest::from_hasher(state.1) == *digest { Ok(()) } else { Err(DownloadError::Damaged) }
     }
 
     async fn range(
@@ -117,6 +135,7 @@ impl Downloads {
         let permit = self.permits.clone().acquire_owned().await.map_err(std::io::Error::other);
         let permit = permit.map_err(DownloadError::Write)?;
         let bytes = store.get_range(&path, range.clone()).await?;
+        self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if bytes.len() as u64 == range.end - range.start { Ok((bytes, permit)) } else { Err(DownloadError::Damaged) }
     }
 }

@@ -43,10 +43,14 @@ impl Failure {
             "ContainerBeingDeleted" | "ContainerDisabled" | "AccountIsDisabled" => {
                 return new(format!("{place} cannot be used now{said}"), "wait, or ask who looks after the account");
             }
-            "RequestTimeTooSkewed" => return new(format!("the clocks of this machine and of the store differ{said}"), SKEW),
+            "RequestTimeTooSkewed" => {
+                return new(format!("the clocks of this machine and of the store differ{said}"), SKEW);
+            }
             _ => {}
         }
-        if code.is_some_and(|code| code.contains("Expired")) || text.contains("Signature not valid in the specified time") {
+        if code.is_some_and(|code| code.contains("Expired"))
+            || text.contains("Signature not valid in the specified time")
+        {
             return new(
                 format!("the credential has expired, or is not valid yet{said}"),
                 "replace it in the provider's storage or in the environment, and see that the clock is right",
@@ -60,7 +64,8 @@ impl Failure {
         }
         if text.contains("token request") || text.contains("metadata request") || text.contains("MSI") {
             return new(
-                "nothing gives out a credential: none is configured, and this machine has no identity that works".into(),
+                "nothing gives out a credential: none is configured, and this machine has no identity that works"
+                    .into(),
                 &format!("set {credentials} in the provider's storage or in the environment"),
             );
         }
@@ -166,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_stores_code_tells_the_cause() {
-        let refused = |text: &str| object_store::Error::PermissionDenied { path: "x".into(), source: text.to_owned().into() };
+        let refused =
+            |text: &str| object_store::Error::PermissionDenied { path: "x".into(), source: text.to_owned().into() };
         for (text, cause) in [
             ("<Error><Code>AuthenticationFailed</Code>sig=SECRET</Error>", "is wrong (AuthenticationFailed)"),
             ("<Code>AuthorizationPermissionMismatch</Code>", "may not do this"),
@@ -184,10 +190,14 @@ mod tests {
 
     #[test]
     fn a_store_that_is_not_reached_is_told_from_one_that_fails() {
-        assert!(failure(&generic("client error (Connect): dns error: failed to lookup address")).cause.contains("resolve"));
+        assert!(
+            failure(&generic("client error (Connect): dns error: failed to lookup address")).cause.contains("resolve")
+        );
         assert!(failure(&generic("tcp connect error: Connection refused (os error 111)")).cause.contains("refused"));
         assert!(failure(&generic("Error performing token request: status code: 400")).remedy.contains("account_key"));
-        assert!(failure(&generic("status code: 503 Service Unavailable: busy")).cause.contains("503 Service Unavailable"));
+        assert!(
+            failure(&generic("status code: 503 Service Unavailable: busy")).cause.contains("503 Service Unavailable")
+        );
         let odd = failure(&generic("odd http://host/x?sig=SECRET thing"));
         assert!(odd.cause.contains("odd http://host/x thing"), "{odd}");
     }

@@ -17,9 +17,7 @@ use crate::location::{Location, Scheme};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The account of a container is not known.
-    #[error(
-        "no storage account is named; set account_name of the provider's storage, or AZURE_STORAGE_ACCOUNT_NAME"
-    )]
+    #[error("no storage account is named; set account_name of the provider's storage, or AZURE_STORAGE_ACCOUNT_NAME")]
     NoAccount,
     /// The endpoint is no URL of a server.
     #[error("{variable} is not an http or https URL; write it like https://storage.example.com")]

@@ -38,11 +38,11 @@ pub mod snapshot;
 pub mod store;
 pub mod sweep;
 
-pub use serving::digest::Digest;
 pub use claim::Begun;
 pub use document::{ComputeBody, EnvironmentBody, ModelBody, WorkspaceBody};
 pub use error::Error;
 pub use id::{ComputeId, EnvironmentId, ModelId, ModelVersionId, WorkspaceId};
 pub use materialize::{materialize_code, materialize_model};
 pub use revisions::Revision;
+pub use serving::digest::Digest;
 pub use store::Catalogue;

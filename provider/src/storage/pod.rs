@@ -46,7 +46,13 @@ impl Storage {
                 ("AZURE_STORAGE_ENDPOINT", "AZURE_ALLOW_HTTP")
             }
             Scheme::S3 => {
-                pass(&["AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]);
+                pass(&[
+                    "AWS_REGION",
+                    "AWS_ENDPOINT_URL",
+                    "AWS_ACCESS_KEY_ID",
+                    "AWS_SECRET_ACCESS_KEY",
+                    "AWS_SESSION_TOKEN",
+                ]);
                 ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP")
             }
         };

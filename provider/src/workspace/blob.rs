@@ -133,13 +133,11 @@ impl Catalogue {
 
     /// Reads a content whole and checks it. For manifests and the like, at most 64 MiB.
     pub async fn read_blob(&self, digest: &Digest) -> Result<Bytes, Error> {
-        let path = if self.is_remote() {
-            let found = blobs::readable(&*self.store, digest).await;
-            let found = found.map_err(|source| self.failed("list", &blobs::folder(digest), source))?;
-            found.ok_or_else(|| self.bad_blob(digest))?.location
-        } else {
-            Self::place(digest)
-        };
+        if self.is_remote() {
+            let read = self.downloads.read(&self.store, digest, serving::manifest::MAX_BYTES).await;
+            return read.map_err(|error| self.not_downloaded(digest, error));
+        }
+        let path = Self::place(digest);
         let found = match self.store.get(&path).await {
             Ok(found) if found.meta.size <= serving::manifest::MAX_BYTES => found,
             Ok(_) | Err(object_store::Error::NotFound { .. }) => return Err(self.bad_blob(digest)),
@@ -154,11 +152,13 @@ impl Catalogue {
         let unwritable = |source| Error::Io { action: "write", path: to.display().to_string(), source };
         if self.is_remote() {
             let file = std::fs::File::create_new(to).map_err(unwritable)?;
-            return self.downloads.fetch(&self.bulk, digest, None, file).await.map_err(|error| match error {
-                DownloadError::Store(source) => self.failed("read", &blobs::folder(digest), source),
-                DownloadError::Missing | DownloadError::Damaged => self.bad_blob(digest),
+            let keep = file.try_clone().map_err(unwritable)?;
+            self.downloads.fetch(&self.bulk, digest, None, file).await.map_err(|error| match error {
                 DownloadError::Write(source) => unwritable(source),
-            });
+                error => self.not_downloaded(digest, error),
+            })?;
+            let synced = tokio::task::spawn_blocking(move || keep.sync_all()).await;
+            return synced.map_err(std::io::Error::from).flatten().map_err(unwritable);
         }
         let path = Self::place(digest);
         let failed = |source| self.failed("read", &path, source);
@@ -182,6 +182,14 @@ impl Catalogue {
     #[must_use]
     pub fn blob_file(&self, digest: &Digest) -> Option<PathBuf> {
         self.directory().map(|root| root.join(Self::place(digest).as_ref()))
+    }
+
+    fn not_downloaded(&self, digest: &Digest, error: DownloadError) -> Error {
+        match error {
+            DownloadError::Store(source) => self.failed("read", &blobs::folder(digest), source),
+            DownloadError::Missing | DownloadError::Damaged => self.bad_blob(digest),
+            DownloadError::Write(source) => Error::Io { action: "write", path: digest.to_string(), source },
+        }
     }
 
     pub(super) fn bad_blob(&self, digest: &Digest) -> Error {

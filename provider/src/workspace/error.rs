@@ -59,13 +59,17 @@ pub enum Error {
         path: String,
     },
     /// Somebody destroys the workspace.
-    #[error("workspace {workspace} is being destroyed, so nothing is made in it; destroy it again to finish, or apply the azureml_workspace to keep it")]
+    #[error(
+        "workspace {workspace} is being destroyed, so nothing is made in it; destroy it again to finish, or apply the azureml_workspace to keep it"
+    )]
     Destroying {
         /// The workspace.
         workspace: WorkspaceId,
     },
     /// What was found in an object store must not be relied on any more.
-    #[error("more than {hours} hours went by since contents were put into workspace {workspace}, so they may be gone; run terraform apply again")]
+    #[error(
+        "more than {hours} hours went by since contents were put into workspace {workspace}, so they may be gone; run terraform apply again"
+    )]
     TooSlow {
         /// The workspace.
         workspace: WorkspaceId,

@@ -136,7 +136,8 @@ impl Catalogue {
         if let Some(path) = self.first_object().await? {
             return Err(Error::Leftovers { workspace: self.workspace.clone(), path: path.to_string() });
         }
-        let path = object_store::path::Path::from(Kind::Workspace.folder()).join(format!("probe-{}", uuid::Uuid::new_v4()));
+        let path =
+            object_store::path::Path::from(Kind::Workspace.folder()).join(format!("probe-{}", uuid::Uuid::new_v4()));
         let create = || {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             self.store.put_opts(&path, Bytes::new().into(), options)

@@ -90,33 +90,15 @@ pub async fn materialize_code(
     catalogue.copy_blob(&digest, &archive_file).await?;
     let staging = Staging::beside(destination)?;
     let target = staging.path().to_owned();
-    let unpacked = tokio::task::spawn_blocking(move || unpack(&archive_file, &target)).await;
+    let unpacked =
+        tokio::task::spawn_blocking(move || objects::archive::unpack(std::fs::File::open(&archive_file)?, &target))
+            .await;
     let message = match unpacked {
         Ok(Ok(())) => return staging.finish(destination),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
     Err(MaterializeError::Content { digest, message })
-}
-
-fn unpack(archive: &Path, target: &Path) -> zip::result::ZipResult<()> {
-    let mut archive = zip::ZipArchive::new(std::fs::File::open(archive)?)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index)?;
-        let path =
-            entry.enclosed_name().ok_or(zip::result::ZipError::InvalidArchive("a path leaves the folder".into()))?;
-        let path = target.join(path);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut file = std::fs::File::create_new(&path)?;
-        std::io::copy(&mut entry, &mut file)?;
-        #[cfg(unix)]
-        if entry.unix_mode().is_some_and(|mode| mode & 0o100 != 0) {
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        }
-    }
-    Ok(())
 }
 
 impl Catalogue {

@@ -181,7 +181,8 @@ impl Catalogue {
         let mut seen = BTreeSet::new();
         let files = scan.manifest.files.iter().zip(&scan.sources).filter(|(file, _)| seen.insert(file.digest));
         let files: Vec<_> = files.map(|(file, source)| (source.clone(), file.digest, file.size)).collect();
-        let put = |(source, digest, size): (PathBuf, Digest, u64)| async move { self.put_file(&source, &digest, size).await };
+        let put =
+            |(source, digest, size): (PathBuf, Digest, u64)| async move { self.put_file(&source, &digest, size).await };
         futures_util::stream::iter(files).map(put).buffer_unordered(FILES_AT_ONCE).try_collect::<()>().await?;
         self.put_blob(scan.manifest.write().into()).await
     }

@@ -160,7 +160,8 @@ impl Catalogue {
         match self.store.put_opts(&path, written.clone().into(), options).await {
             Ok(_) => {}
             // A request that was repeated, because its answer was lost, finds what it has written itself.
-            Err(object_store::Error::AlreadyExists { .. }) if self.is_remote() && self.holds(&path, &written).await? => {}
+            Err(object_store::Error::AlreadyExists { .. })
+                if self.is_remote() && self.holds(&path, &written).await? => {}
             Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
             Err(source) => return Err(self.failed("write", &path, source)),
         }
@@ -249,9 +250,9 @@ impl Catalogue {
     pub(super) async fn remove_tree(&self, folder: &str) -> Result<(), Error> {
         let prefix = Path::from(folder);
         let failed = |source| self.failed("list", &prefix, source);
-        let all: Vec<object_store::ObjectMeta> =
-            self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
-        let removals = futures_util::stream::iter(all).map(|meta| async move { self.remove_file(&meta.location).await });
+        let all: Vec<object_store::ObjectMeta> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
+        let removals =
+            futures_util::stream::iter(all).map(|meta| async move { self.remove_file(&meta.location).await });
         removals.buffer_unordered(REMOVALS).try_collect().await
     }
 

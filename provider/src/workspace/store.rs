@@ -41,7 +41,9 @@ impl Catalogue {
     pub fn open(workspace: &WorkspaceId, storage: &Storage) -> Result<Self, Error> {
         if let Some(location) = workspace.location() {
             let open = |patience| {
-                storage.open(&location, patience).map_err(|source| Error::Unreachable { workspace: workspace.clone(), source })
+                storage
+                    .open(&location, patience)
+                    .map_err(|source| Error::Unreachable { workspace: workspace.clone(), source })
             };
             let (store, bulk) = (open(Patience::Short)?, open(Patience::Long)?);
             let (workspace, location) = (workspace.clone(), Some(location));
@@ -117,7 +119,11 @@ impl Catalogue {
         patience: Duration,
         attempt: fn(&File) -> Result<(), TryLockError>,
     ) -> Result<Option<Guard>, Error> {
-        let guard = |file| Guard { _file: file, since: self.is_remote().then(SystemTime::now), workspace: self.workspace.clone() };
+        let guard = |file| Guard {
+            _file: file,
+            since: self.is_remote().then(SystemTime::now),
+            workspace: self.workspace.clone(),
+        };
         let Some(directory) = &self.workshop() else { return Ok(Some(guard(None))) };
         let path = directory.join(LOCK_FILE);
         let failed = |action, source| Error::Io { action, path: path.display().to_string(), source };

@@ -108,9 +108,8 @@ impl Catalogue {
         let clock = self.clock().await?;
         // After the marks: see the rules above.
         let Some(named) = self.named_blobs().await? else { return Ok(0) };
-        let old = |object: &ObjectMeta| {
-            (clock.last_modified - object.last_modified).to_std().is_ok_and(|age| age >= grace)
-        };
+        let old =
+            |object: &ObjectMeta| (clock.last_modified - object.last_modified).to_std().is_ok_and(|age| age >= grace);
         let mut steps = Vec::new();
         for (digest, objects) in contents {
             let marks: Vec<_> = objects.iter().filter_map(|object| blobs::condemns(&object.location)).collect();

@@ -118,6 +118,7 @@ impl Resource for EndpointVersionResource {
         };
         let held = catalogue.hold_blobs().await.or_explain(cannot("update", &id))?;
         let template = template(context, &catalogue, &planned).await?;
+        held.check().or_explain(cannot("update", &id))?;
         let wanted = document::updated(&planned, template, present);
         let change = change(&id, &planned, wanted, &catalogue);
         let updated = endpoint::update_version(&*cluster, &change, &limits(context)).await;
