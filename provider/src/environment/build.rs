@@ -82,7 +82,7 @@ pub async fn prepare(catalogue: &Catalogue, environment: &Revision<EnvironmentBo
 }
 
 fn folder(catalogue: &Catalogue) -> Result<PathBuf, Error> {
-    let root = catalogue.directory().ok_or_else(|| Error::NotLocal(catalogue.workspace().clone()))?;
+    let root = catalogue.workshop().ok_or_else(|| Error::NotLocal(catalogue.workspace().clone()))?;
     Ok(root.join(FOLDER))
 }
 

@@ -108,6 +108,9 @@ pub struct WorkspaceBody {
     pub name: String,
     /// `storage_url` as configured, so that an import plans no change.
     pub storage_url: String,
+    /// Whether its destruction has begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroying: bool,
 }
 
 impl Body for WorkspaceBody {
@@ -237,4 +240,19 @@ pub enum ComputeLocation {
         /// Absolute path of the compute directory, see [`serving::layout`].
         directory: String,
     },
+}
+
+impl ComputeLocation {
+    /// Whether it is processes of this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let Self::Local { machine, .. } = self;
+        #[cfg(unix)]
+        return *machine == crate::cluster::local::machine::Machine::this().id;
+        #[cfg(not(unix))]
+        {
+            let _ = machine;
+            false
+        }
+    }
 }

@@ -49,6 +49,7 @@ impl Resource for EndpointVersionResource {
         let service = document_of(&*cluster, &id, "create").await?;
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &id))?;
         let template = template(context, &catalogue, &planned).await?;
+        held.check().or_explain(cannot("create", &id))?;
         let wanted = document::created(&planned, template, &context.data().owner);
         let is_adopted = is_adopted(&id, service.versions.get(&id.name), &wanted)?;
         let change = change(&id, &planned, wanted, &catalogue);
@@ -117,6 +118,7 @@ impl Resource for EndpointVersionResource {
         };
         let held = catalogue.hold_blobs().await.or_explain(cannot("update", &id))?;
         let template = template(context, &catalogue, &planned).await?;
+        held.check().or_explain(cannot("update", &id))?;
         let wanted = document::updated(&planned, template, present);
         let change = change(&id, &planned, wanted, &catalogue);
         let updated = endpoint::update_version(&*cluster, &change, &limits(context)).await;

@@ -58,6 +58,7 @@ impl Resource for WebserviceResource {
                 prepare::template(&*cluster, &catalogue, &planned.deployment, &source),
             )
             .await??;
+        held.check().or_explain(cannot("create", &name))?;
         let mut wanted = document::service(&id, &owner, &planned, template);
         service::set_spec(&mut wanted);
         check_rules(&wanted)?;
@@ -154,6 +155,7 @@ impl Resource for WebserviceResource {
                 prepare::template(&*cluster, &catalogue, &planned.deployment, &source),
             )
             .await??;
+        held.check().or_explain(failed())?;
         let mut wanted = document::service(&id, &present.owner, &planned, template);
         carry_over(&present, &mut wanted);
         check_rules(&wanted)?;
