@@ -28,6 +28,16 @@ pub enum Error {
         /// This host.
         here: String,
     },
+    /// The compute is no processes of a machine.
+    #[error(
+        "compute {compute} is in the namespace {namespace} of a Kubernetes cluster, and not processes of a machine; it belongs to an azureml_aks_attachment"
+    )]
+    NotLocal {
+        /// Id of the compute.
+        compute: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// The directory belongs to something else.
     #[error("the directory {path} {problem}; choose another `directory`")]
     ForeignDirectory {

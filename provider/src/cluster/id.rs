@@ -182,8 +182,15 @@ fn at(id: &str, compute: &ComputeBody) -> Result<Arc<dyn Cluster>, Error> {
 
 #[cfg(not(unix))]
 fn at(id: &str, compute: &ComputeBody) -> Result<Arc<dyn Cluster>, Error> {
-    let crate::workspace::document::ComputeLocation::Local { host, .. } = &compute.location;
-    Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: "this system".to_owned() })
+    use crate::workspace::document::ComputeLocation;
+    match &compute.location {
+        ComputeLocation::Local { host, .. } => {
+            Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: "this system".to_owned() })
+        }
+        ComputeLocation::Kubernetes { namespace, .. } => {
+            Err(Error::NotLocal { compute: id.to_owned(), namespace: namespace.clone() })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -179,7 +179,10 @@ fn object() -> Object {
     Object::new()
         .attribute("kubeconfig_path", text("Path of a kubeconfig; `~` is the home directory."))
         .attribute("context", text("Context of the kubeconfig. Default: its `current-context`."))
-        .attribute("host", Attribute::string("URL of the API server, such as `https://10.0.0.1:6443`.").optional().validate(host))
+        .attribute(
+            "host",
+            Attribute::string("URL of the API server, such as `https://10.0.0.1:6443`.").optional().validate(host),
+        )
         .attribute(
             "cluster_ca_certificate",
             pem("Certificates that the server's is to be verified by, as PEM. Default: those that the system trusts."),
@@ -191,7 +194,8 @@ fn object() -> Object {
         .attribute("exec", exec())
         .attribute(
             "in_cluster",
-            Attribute::bool("Whether Terraform runs in a pod of the cluster and uses the pod's ServiceAccount.").optional(),
+            Attribute::bool("Whether Terraform runs in a pod of the cluster and uses the pod's ServiceAccount.")
+                .optional(),
         )
 }
 

@@ -51,7 +51,7 @@ impl Catalogue {
         let mut running = Vec::new();
         for name in self.names(Kind::Compute).await? {
             let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
-            let ComputeLocation::Local { directory, .. } = &compute.body.location;
+            let ComputeLocation::Local { directory, .. } = &compute.body.location else { continue };
             // A supervisor holds its lock for as long as it lives.
             if is_locked(&Path::new(directory).join(serving::layout::SUPERVISOR_LOCK)) {
                 running.push(name);

@@ -76,7 +76,7 @@ impl Catalogue {
         let mut references = ServiceReferences::default();
         for name in self.names(Kind::Compute).await? {
             let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
-            let ComputeLocation::Local { directory, .. } = compute.body.location;
+            let ComputeLocation::Local { directory, .. } = compute.body.location else { return Ok(None) };
             if read_services(Path::new(&directory), &mut references).is_none() {
                 return Ok(None);
             }
