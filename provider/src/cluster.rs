@@ -9,8 +9,10 @@ pub mod endpoint;
 mod error;
 mod id;
 pub mod keys;
+pub mod kubernetes;
 #[cfg(unix)]
 pub mod local;
+mod tokens;
 pub mod wait;
 
 use std::fmt::Debug;

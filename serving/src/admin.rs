@@ -180,8 +180,22 @@ pub enum FailureReason {
     InitTimeout,
     /// The process ended before it was ready, without saying why.
     Crashed,
-    /// The process could not be started (no interpreter, no app directory).
+    /// The process could not be started (no interpreter, no app directory, no container).
     StartFailed,
+    /// Code or models could not be fetched from the workspace's storage.
+    FetchFailed,
+    /// The replica was killed for using more memory than it may.
+    OutOfMemory,
+    /// No node of the cluster takes the pod.
+    Unschedulable,
+    /// The registry does not give the image.
+    ImagePull,
+    /// A quota of the namespace is used up.
+    Quota,
+    /// The cluster refuses the pod.
+    Admission,
+    /// The node has ended the pod.
+    Evicted,
 }
 
 /// What a scorer tells its supervisor over the control descriptor, one JSON object a line. In a pod the

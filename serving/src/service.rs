@@ -293,6 +293,28 @@ impl Default for Rollout {
 }
 
 impl Template {
+    /// The environment of a scorer that runs this template below the folder `app`: the user's variables, and the
+    /// contract, which they cannot change.
+    #[must_use]
+    pub fn contract(&self, service: &str, app: &str) -> BTreeMap<String, String> {
+        let models = format!("{app}/{}", crate::wire::MODELS_DIRECTORY);
+        let models = match &self.models[..] {
+            [one] => format!("{models}/{}/{}", one.name, one.version),
+            _ => models,
+        };
+        let mut all = self.environment_variables.clone();
+        for (name, value) in [
+            ("AML_APP_ROOT", app.to_owned()),
+            ("AZUREML_SOURCE_DIRECTORY", self.code.directory.clone()),
+            ("AZUREML_ENTRY_SCRIPT", format!("{}/{}", self.code.directory, self.code.entry_script)),
+            ("AZUREML_MODEL_DIR", models),
+            ("SERVICE_NAME", service.to_owned()),
+        ] {
+            all.insert(name.to_owned(), value);
+        }
+        all
+    }
+
     /// Identifies the template: the first 16 hex digits of the SHA-256 of its compact JSON with all keys sorted, so that
     /// a program for which a field is unknown computes the same.
     ///

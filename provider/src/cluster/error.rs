@@ -93,16 +93,14 @@ pub enum Error {
     },
     /// No router runs.
     #[error(
-        "the router of compute {compute} does not run; apply its azureml_local_compute, which starts it and everything that it serves"
+        "the router of compute {compute} does not run; apply the compute, which starts it and everything that it serves"
     )]
     NotRunning {
         /// Id of the compute.
         compute: String,
     },
     /// There is nothing to sign tokens with.
-    #[error(
-        "compute {compute} has no key to sign tokens with; apply its azureml_local_compute, whose router makes one when it starts"
-    )]
+    #[error("compute {compute} has no key to sign tokens with; apply the compute, which makes one")]
     NoSigningKeys {
         /// Id of the compute.
         compute: String,
@@ -189,6 +187,34 @@ pub enum Error {
     /// The workspace's code or models could not be made folders of this machine.
     #[error(transparent)]
     Materialize(#[from] crate::workspace::materialize::MaterializeError),
+    /// An API server did not do what it was asked to.
+    #[error(transparent)]
+    Api(#[from] super::kubernetes::api::ApiError),
+    /// A version cannot run in a cluster.
+    #[error(transparent)]
+    Workload(#[from] super::kubernetes::WorkloadError),
+    /// The Secret that routers read is gone.
+    #[error(
+        "Secret {secret} of namespace {namespace} is missing; apply the azureml_aks_attachment of the compute, which makes it"
+    )]
+    NoAccessSecret {
+        /// The namespace.
+        namespace: String,
+        /// The Secret.
+        secret: &'static str,
+    },
+    /// Something else scales what the router scales.
+    #[error(
+        "HorizontalPodAutoscaler {scaler} in namespace {namespace} scales replicas of service {service}, which Terraform or the router sets; delete it (a KEDA ScaledObject may have made it)"
+    )]
+    ForeignScaler {
+        /// Its name.
+        scaler: String,
+        /// The service.
+        service: String,
+        /// The namespace.
+        namespace: String,
+    },
     /// The system has no random numbers.
     #[error("no random numbers to make keys from: {0}")]
     Random(#[from] getrandom::Error),

@@ -11,7 +11,9 @@ use super::{Cluster, Error};
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// For how long a router may be unreachable before waiting for it is given up: an upgrade or a restart is shorter.
-const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(15);
+const ROUTER_PATIENCE: Duration = Duration::from_secs(15);
+/// For how long an API server may be: its own upgrade, on a small cluster, takes longer.
+const API_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How far to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,9 +201,9 @@ pub async fn until(
                     (Verdict::Failed(version, failure), _) => return Err(Stopped::Failed { version, failure }),
                 }
             }
-            Err(error @ (Error::NotRunning { .. } | Error::Admin { .. })) => {
+            Err(error) if patience(&error) > Duration::ZERO => {
                 let since = *unreachable_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > UNREACHABLE_PATIENCE {
+                if since.elapsed() > patience(&error) {
                     return Err(error.into());
                 }
                 error.to_string()
@@ -241,6 +243,15 @@ pub async fn until_gone(
             Err(error) => return Err(error.into()),
         };
         limits.pause(&mut pause, progress, None).await?;
+    }
+}
+
+/// For how long the same error may come again before it ends the wait.
+fn patience(error: &Error) -> Duration {
+    match error {
+        Error::NotRunning { .. } | Error::Admin { .. } => ROUTER_PATIENCE,
+        Error::Api(error) if error.is_unreachable() => API_PATIENCE,
+        _ => Duration::ZERO,
     }
 }
 

@@ -117,6 +117,19 @@ pub fn explain(failure: &Failure) -> String {
             "The log says more: a crash without a traceback is often a lack of memory or a native library."
         }
         FailureReason::StartFailed => "Apply the environment again, which builds it when it is missing.",
+        FailureReason::FetchFailed => {
+            "Check that pods may reach the workspace's storage, and that the storage credentials of the attachment are valid."
+        }
+        FailureReason::OutOfMemory => "Raise memory_gb_limit (and memory_gb with it), or make the model smaller.",
+        FailureReason::Unschedulable => {
+            "Ask for less (cpu_cores, memory_gb, gpu_cores, num_replicas), loosen node_selector and tolerations, or add nodes."
+        }
+        FailureReason::ImagePull => {
+            "Check that the image is in the registry and that the cluster may pull it: image_pull_secret of the attachment."
+        }
+        FailureReason::Quota => "Raise the ResourceQuota of the namespace, or ask for less.",
+        FailureReason::Admission => "Change what the policy of the cluster refuses, or the policy.",
+        FailureReason::Evicted => "The node was short of memory or disk; ask for what the replica needs, or add nodes.",
     };
     let _ = write!(text, "\n\n{advice}");
     text

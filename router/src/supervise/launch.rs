@@ -153,25 +153,14 @@ impl Launch {
         }
         // What a script prints must be in the log when it dies.
         all.insert("PYTHONUNBUFFERED".to_owned(), "1".to_owned());
-        all.extend(self.template.environment_variables.clone());
-        // Last, because these are the contract.
-        let models = app.join(wire::MODELS_DIRECTORY);
-        let models = match &self.template.models[..] {
-            [one] => models.join(&one.name).join(one.version.to_string()),
-            _ => models,
-        };
-        let code = &self.template.code;
-        let contract = [
-            ("AML_APP_ROOT", app.display().to_string()),
-            ("AZUREML_SOURCE_DIRECTORY", code.directory.clone()),
-            ("AZUREML_ENTRY_SCRIPT", format!("{}/{}", code.directory, code.entry_script)),
-            ("AZUREML_MODEL_DIR", models.display().to_string()),
-            ("SERVICE_NAME", self.service.clone()),
+        all.extend(self.template.contract(&self.service, &app.display().to_string()));
+        for (name, value) in [
             (wire::LISTEN_FD, LISTEN_FD.to_string()),
             (wire::CONTROL_FD, CONTROL_FD.to_string()),
             (wire::INIT_TIMEOUT, self.progress_deadline.as_secs().to_string()),
-        ];
-        all.extend(contract.map(|(name, value)| (name.to_owned(), value)));
+        ] {
+            all.insert(name.to_owned(), value);
+        }
         all
     }
 }

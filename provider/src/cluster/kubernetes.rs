@@ -1,0 +1,210 @@
+//! A compute in a Kubernetes namespace. See [`serving::cluster`] for what is where.
+//!
+//! Everything is written by the provider: there is no operator. Routers and scorers follow what is written by watching
+//! it, and the cluster's own controllers make pods of Deployments.
+
+mod access;
+pub mod api;
+mod documents;
+mod failure;
+pub mod labels;
+mod logs;
+mod observe;
+mod workload;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serving::admin::ServiceStatus;
+use serving::cluster::{component, label};
+use serving::service::{Keys, Service, Template};
+use serving::token::{self, Issued};
+
+pub use workload::{Site, WorkloadError};
+
+use super::{Cluster, Error, ReplicaLog, Router};
+use crate::workspace::Catalogue;
+use api::{Namespace, Problem};
+
+/// Services in a namespace. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct KubernetesCluster {
+    id: Arc<str>,
+    namespace: Namespace,
+    site: Arc<Site>,
+    base_url: Option<Arc<str>>,
+    force: bool,
+}
+
+impl KubernetesCluster {
+    /// The compute of this id in this namespace.
+    #[must_use]
+    pub fn new(id: &str, namespace: Namespace, site: Site) -> Self {
+        Self { id: id.into(), namespace, site: Arc::new(site), base_url: None, force: false }
+    }
+
+    /// With the URL that callers reach the router by, without a trailing slash.
+    #[must_use]
+    pub fn at(mut self, base_url: Option<String>) -> Self {
+        self.base_url = base_url.map(Into::into);
+        self
+    }
+
+    /// Taking over fields that other programs manage.
+    #[must_use]
+    pub const fn forcing(mut self, force: bool) -> Self {
+        self.force = force;
+        self
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub const fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Writes the workloads of a service again, after what all of the compute have in common has changed.
+    pub async fn redeploy(&self, name: &str) -> Result<(), Error> {
+        match documents::read(&self.namespace, name).await? {
+            Some(service) => self.deploy(&service).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Brings the workloads to what a document says, and removes those of versions that it does not have.
+    async fn deploy(&self, service: &Service) -> Result<(), Error> {
+        access::ensure_hop(&self.namespace, &service.name).await?;
+        self.refuse_foreign_scalers(service).await?;
+        let mut wanted = BTreeSet::new();
+        for (name, version) in &service.versions {
+            let workload = workload::build(&self.site, service, name, version)?;
+            self.namespace.apply::<Deployment>(&workload.deployment, self.force).await?;
+            self.namespace.apply::<PodDisruptionBudget>(&workload.disruption_budget, self.force).await?;
+            wanted.insert(workload.name);
+        }
+        self.remove_workloads(&service.name, &wanted).await
+    }
+
+    /// Removes the workloads of a service but those that are wanted.
+    async fn remove_workloads(&self, service: &str, wanted: &BTreeSet<String>) -> Result<(), Error> {
+        let selector = labels::selector(&[(label::COMPONENT, component::SCORER), (label::SERVICE, service)]);
+        for deployment in self.namespace.list::<Deployment>(&selector).await? {
+            let name = deployment.metadata.name.unwrap_or_default();
+            if !wanted.contains(&name) {
+                self.namespace.delete::<Deployment>(&name).await?;
+            }
+        }
+        for budget in self.namespace.list::<PodDisruptionBudget>(&selector).await? {
+            let name = budget.metadata.name.unwrap_or_default();
+            if !wanted.contains(&name) {
+                self.namespace.delete::<PodDisruptionBudget>(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Two that scale one Deployment undo each other's work. KEDA makes such objects, too.
+    async fn refuse_foreign_scalers(&self, service: &Service) -> Result<(), Error> {
+        let scalers = match self.namespace.list::<HorizontalPodAutoscaler>("").await {
+            Ok(scalers) => scalers,
+            // Seeing them is an optional right.
+            Err(error) if matches!(error.problem, Problem::Forbidden(_) | Problem::Absent(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let ours: BTreeSet<String> =
+            service.versions.keys().map(|version| serving::cluster::workload(&service.name, version)).collect();
+        let foreign = scalers.into_iter().find(|scaler| {
+            let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+            target.is_some_and(|target| target.kind == "Deployment" && ours.contains(&target.name))
+        });
+        match foreign {
+            Some(scaler) => Err(Error::ForeignScaler {
+                scaler: scaler.metadata.name.unwrap_or_default(),
+                service: service.name.clone(),
+                namespace: self.namespace.name().to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for KubernetesCluster {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn router(&self) -> Result<Router, Error> {
+        observe::router(&self.namespace).await
+    }
+
+    async fn base_url(&self) -> Result<String, Error> {
+        let url = self.base_url.as_deref().map(str::to_owned);
+        url.ok_or_else(|| Error::NotRunning { compute: self.id.to_string() })
+    }
+
+    async fn services(&self) -> Result<Vec<String>, Error> {
+        documents::names(&self.namespace).await
+    }
+
+    async fn service(&self, name: &str) -> Result<Option<Service>, Error> {
+        documents::read(&self.namespace, name).await
+    }
+
+    async fn put_service(&self, service: &Service, expected: Option<u64>) -> Result<(), Error> {
+        documents::put(&self.namespace, &self.site.workspace, service, expected).await?;
+        self.deploy(service).await
+    }
+
+    async fn delete_service(&self, name: &str) -> Result<(), Error> {
+        documents::remove(&self.namespace, name).await?;
+        self.remove_workloads(name, &BTreeSet::new()).await
+    }
+
+    async fn forget_service(&self, name: &str, _keep_logs: bool) -> Result<(), Error> {
+        self.remove_workloads(name, &BTreeSet::new()).await?;
+        access::retire(&self.namespace, name, None).await
+    }
+
+    async fn keys(&self, service: &str, generation: u64) -> Result<Option<Keys>, Error> {
+        access::read(&self.namespace, service, generation).await
+    }
+
+    async fn put_keys(&self, service: &str, keys: &Keys) -> Result<u64, Error> {
+        access::put(&self.namespace, &self.site.workspace, service, keys).await
+    }
+
+    async fn issue_token(&self, service: &Service, lifetime: Option<u64>) -> Result<Issued, Error> {
+        let compute = || self.id.to_string();
+        let keys = access::signing_keys(&self.namespace).await?;
+        let keys = keys.ok_or_else(|| Error::NoSigningKeys { compute: compute() })?;
+        super::tokens::issue(&compute(), &keys, &token::Settings::default(), service, lifetime)
+    }
+
+    async fn retire_keys(&self, service: &str, keep: u64) -> Result<(), Error> {
+        access::retire(&self.namespace, service, Some(keep)).await
+    }
+
+    /// Pods fetch code and models themselves.
+    async fn prepare(&self, _: &Catalogue, template: &Template) -> Result<(), Error> {
+        workload::check(template)?;
+        Ok(())
+    }
+
+    async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error> {
+        observe::service(&self.namespace, &self.id, name).await
+    }
+
+    async fn logs(&self, name: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error> {
+        logs::tail(&self.namespace, name, lines).await
+    }
+
+    /// Nothing stays behind: what a service has is removed with it.
+    async fn sweep(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}

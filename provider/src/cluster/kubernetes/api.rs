@@ -1,0 +1,347 @@
+//! Typed access to one namespace. Every failure names the action, the object, the cause and what to do.
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Status;
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serving::cluster::FIELD_MANAGER;
+
+/// Longest wait for one answer of the API server.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// A kind of object in a namespace.
+pub trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize
+{
+}
+
+/// An API server did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {object} in namespace {namespace} through connection {connection}: {problem}")]
+pub struct ApiError {
+    /// What was tried, for example `apply`.
+    pub action: &'static str,
+    /// Kind and name.
+    pub object: String,
+    /// The namespace.
+    pub namespace: String,
+    /// Name of the connection in the provider block.
+    pub connection: String,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// Why an API server did not do what it was asked to, and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The identity of the connection lacks a right.
+    Forbidden(String),
+    /// The credentials are not accepted.
+    Unauthorized,
+    /// The namespace is being deleted.
+    Terminating,
+    /// A ResourceQuota is used up.
+    Quota(String),
+    /// The object is invalid, or an admission controller refuses it.
+    Refused(String),
+    /// Another field manager owns what is to be changed.
+    Conflict(Vec<String>),
+    /// The object was changed, or made, by somebody else at the same time.
+    Changed,
+    /// There is no such namespace, or the cluster does not know the kind.
+    Absent(String),
+    /// Nobody answers, or not in time.
+    Unreachable(String),
+    /// The server presents a certificate that is not trusted.
+    Certificate(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forbidden(message) => write!(
+                f,
+                "{message}; grant this right to the identity of the connection (the guide on clusters has a Role with \
+                 all that are needed)"
+            ),
+            Self::Unauthorized => f.write_str(
+                "the API server does not accept the connection's credentials; they may have expired: renew them, for \
+                 example by logging in again, and run terraform again",
+            ),
+            Self::Terminating => f.write_str(
+                "the namespace is being deleted; wait until it is gone, or find out what keeps it with: kubectl get \
+                 namespace -o yaml",
+            ),
+            Self::Quota(message) => {
+                write!(f, "{message}; raise the ResourceQuota of the namespace, or ask for less")
+            }
+            Self::Refused(message) => write!(f, "{message}"),
+            Self::Conflict(owners) => write!(
+                f,
+                "other programs manage these fields: {}; let them give the fields up, or set force_conflicts on the \
+                 attachment to take them over",
+                owners.join(", ")
+            ),
+            Self::Changed => f.write_str("it was changed by somebody else in the meantime; run terraform apply again"),
+            Self::Absent(message) => write!(
+                f,
+                "{message}; check that the namespace exists, and that the cluster runs Kubernetes 1.30 or newer"
+            ),
+            Self::Unreachable(message) => write!(
+                f,
+                "the API server cannot be reached: {message}; check the connection's address and the network between \
+                 here and there"
+            ),
+            Self::Certificate(message) => write!(
+                f,
+                "the API server's certificate is not trusted: {message}; check the connection's \
+                 cluster_ca_certificate, and that its address leads to the cluster that is meant"
+            ),
+            Self::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl ApiError {
+    /// Whether the server could not be asked at all, so that asking again may help.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self.problem, Problem::Unreachable(_))
+    }
+}
+
+/// One namespace of a cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Namespace {
+    client: Client,
+    name: Arc<str>,
+    connection: Arc<str>,
+}
+
+impl Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("name", &self.name).field("connection", &self.connection).finish()
+    }
+}
+
+impl Namespace {
+    /// The namespace of this name, reached by the connection of this name.
+    #[must_use]
+    pub fn new(client: Client, name: &str, connection: &str) -> Self {
+        Self { client, name: name.into(), connection: connection.into() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Client of the cluster, for what is not in a namespace.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// All objects of a kind.
+    #[must_use]
+    pub fn api<K: Kind>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// An object; none if there is none.
+    pub async fn get<K: Kind>(&self, name: &str) -> Result<Option<K>, ApiError> {
+        self.call::<K, _>("read", name, self.api::<K>().get_opt(name)).await
+    }
+
+    /// Objects by labels (`a=b,c=d`).
+    pub async fn list<K: Kind>(&self, selector: &str) -> Result<Vec<K>, ApiError> {
+        let api = self.api::<K>();
+        let parameters = ListParams::default().labels(selector);
+        Ok(self.call::<K, _>("list", selector, api.list(&parameters)).await?.items)
+    }
+
+    /// Creates an object; false if there is one of its name already.
+    pub async fn create<K: Kind>(&self, object: &K) -> Result<bool, ApiError> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match self.call::<K, _>("create", name_of(object), self.api::<K>().create(&parameters, object)).await {
+            Ok(_) => Ok(true),
+            Err(ApiError { problem: Problem::Changed, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces an object of which the resource version is still the one in `object`; false if it is not.
+    pub async fn replace<K: Kind>(&self, object: &K) -> Result<bool, ApiError> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let name = name_of(object);
+        match self.call::<K, _>("replace", name, self.api::<K>().replace(name, &parameters, object)).await {
+            Ok(_) => Ok(true),
+            Err(ApiError { problem: Problem::Changed | Problem::Absent(_), .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings an object to what is written in `manifest`, and leaves alone what is not in it (server-side apply). What
+    /// other managers own is only taken over by `force`.
+    pub async fn apply<K: Kind>(&self, manifest: &Value, force: bool) -> Result<K, ApiError> {
+        let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+        let parameters = PatchParams { force, ..PatchParams::apply(FIELD_MANAGER) };
+        self.call::<K, _>("apply", name, self.api::<K>().patch(name, &parameters, &Patch::Apply(manifest))).await
+    }
+
+    /// Changes single fields (JSON merge patch).
+    pub async fn merge<K: Kind>(&self, name: &str, patch: &Value) -> Result<K, ApiError> {
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.call::<K, _>("change", name, self.api::<K>().patch(name, &parameters, &Patch::Merge(patch))).await
+    }
+
+    /// Deletes an object and, after it, what it owns. Not an error if there is none.
+    pub async fn delete<K: Kind>(&self, name: &str) -> Result<(), ApiError> {
+        self.delete_if::<K>(name, None).await
+    }
+
+    /// [`Namespace::delete`], only while it is the object with this UID.
+    pub async fn delete_if<K: Kind>(&self, name: &str, uid: Option<String>) -> Result<(), ApiError> {
+        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
+        match self.call::<K, _>("delete", name, self.api::<K>().delete(name, &parameters)).await {
+            Ok(_) | Err(ApiError { problem: Problem::Absent(_) | Problem::Changed, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the server, for so long at most; `object` is what the error says it was about.
+    pub async fn call<K: Kind, T>(
+        &self,
+        action: &'static str,
+        name: &str,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        let problem = match tokio::time::timeout(ANSWER_TIME, answer).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => problem(&error),
+            Err(_) => Problem::Unreachable(format!("no answer in {} seconds", ANSWER_TIME.as_secs())),
+        };
+        let kind = K::kind(&());
+        Err(ApiError {
+            action,
+            object: format!("{kind} {name}"),
+            namespace: self.name.to_string(),
+            connection: self.connection.to_string(),
+            problem,
+        })
+    }
+}
+
+fn name_of<K: Kind>(object: &K) -> &str {
+    object.meta().name.as_deref().unwrap_or_default()
+}
+
+/// What an error of the client library means.
+#[must_use]
+pub fn problem(error: &kube::Error) -> Problem {
+    match error {
+        kube::Error::Api(status) => of_status(status),
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
+            let text = root_cause(error);
+            let about_tls = ["certificate", "UnknownIssuer", "NotValidForName"].iter().any(|word| text.contains(word));
+            if about_tls { Problem::Certificate(text) } else { Problem::Unreachable(text) }
+        }
+        other => Problem::Other(root_cause(other)),
+    }
+}
+
+fn of_status(status: &Status) -> Problem {
+    let message = status.message.trim().to_owned();
+    let causes = || status.details.iter().flat_map(|details| &details.causes);
+    match (status.code, status.reason.as_str()) {
+        (401, _) => Problem::Unauthorized,
+        (403, _)
+            if causes().any(|cause| cause.reason == "NamespaceTerminating") || message.contains("being terminated") =>
+        {
+            Problem::Terminating
+        }
+        (403, _) if message.contains("exceeded quota") => Problem::Quota(message),
+        // Rights are refused with the whole question in the message; admission controllers with their own words.
+        (403, _) if message.contains(" cannot ") => Problem::Forbidden(message),
+        (403, _) => Problem::Refused(message),
+        (409, _) if causes().any(|cause| cause.reason == "FieldManagerConflict") => {
+            let owners = causes().map(|cause| format!("{} ({})", cause.field, cause.message));
+            Problem::Conflict(owners.collect())
+        }
+        (409, _) => Problem::Changed,
+        (404, _) => Problem::Absent(message),
+        (400 | 422, _) => Problem::Refused(message),
+        (429 | 500..=599, _) => Problem::Unreachable(message),
+        _ => Problem::Other(message),
+    }
+}
+
+/// The innermost reason: outer ones only say that a request failed.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(value: Value) -> Problem {
+        of_status(&serde_json::from_value(value).expect("a status"))
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_what_helps_against_them() {
+        let forbidden = status(json!({ "code": 403, "reason": "Forbidden", "message":
+            "secrets is forbidden: User \"ci\" cannot list resource \"secrets\" in API group \"\" in the namespace \"ml\"" }));
+        assert!(matches!(&forbidden, Problem::Forbidden(text) if text.contains("cannot list resource \"secrets\"")));
+        assert!(forbidden.to_string().contains("grant this right"), "{forbidden}");
+        let quota =
+            json!({ "code": 403, "message": "pods \"x\" is forbidden: exceeded quota: small, requested: pods=1" });
+        assert!(matches!(status(quota), Problem::Quota(_)));
+        let pod_security =
+            json!({ "code": 403, "message": "pods \"x\" is forbidden: violates PodSecurity \"restricted\"" });
+        assert!(matches!(status(pod_security), Problem::Refused(_)));
+        let ending = json!({ "code": 403, "message": "unable to create new content in namespace ml because it is being terminated",
+            "details": { "causes": [{ "reason": "NamespaceTerminating", "message": "", "field": "" }] } });
+        assert_eq!(status(ending), Problem::Terminating);
+        assert_eq!(status(json!({ "code": 401, "message": "Unauthorized" })), Problem::Unauthorized);
+    }
+
+    #[test]
+    fn conflicts_name_manager_and_field() {
+        let conflict = status(json!({ "code": 409, "reason": "Conflict", "message": "Apply failed with 1 conflict",
+            "details": { "causes": [{
+                "reason": "FieldManagerConflict",
+                "message": "conflict with \"kubectl-edit\" using apps/v1",
+                "field": ".spec.replicas",
+            }] } }));
+        assert!(
+            conflict.to_string().contains(".spec.replicas (conflict with \"kubectl-edit\" using apps/v1)"),
+            "{conflict}"
+        );
+        assert_eq!(status(json!({ "code": 409, "reason": "AlreadyExists", "message": "exists" })), Problem::Changed);
+    }
+}

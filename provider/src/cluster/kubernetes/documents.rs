@@ -1,0 +1,71 @@
+//! Service documents as ConfigMaps, changed by compare-and-swap on their resource version.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serving::cluster::{self, component, label};
+use serving::service::Service;
+
+use super::api::Namespace;
+use super::labels;
+use crate::cluster::Error;
+
+/// Names of all services, sorted.
+pub(super) async fn names(namespace: &Namespace) -> Result<Vec<String>, Error> {
+    let selector = labels::selector(&[(label::COMPONENT, component::DOCUMENT)]);
+    let maps: Vec<ConfigMap> = namespace.list(&selector).await?;
+    let name = |map: ConfigMap| map.metadata.labels?.remove(label::SERVICE);
+    let mut names: Vec<String> = maps.into_iter().filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+pub(super) async fn read(namespace: &Namespace, name: &str) -> Result<Option<Service>, Error> {
+    let Some(map) = namespace.get::<ConfigMap>(&cluster::document(name)).await? else { return Ok(None) };
+    parse(&map).map(Some)
+}
+
+/// Writes a document if the present one has the generation `expected`.
+pub(super) async fn put(
+    namespace: &Namespace,
+    workspace: &str,
+    service: &Service,
+    expected: Option<u64>,
+) -> Result<(), Error> {
+    let name = cluster::document(&service.name);
+    let present = namespace.get::<ConfigMap>(&name).await?;
+    let found = present.as_ref().map(parse).transpose()?.map(|service| service.generation);
+    let conflict = |found| Err(Error::Conflict { service: service.name.clone(), expected, found });
+    if found != expected {
+        return conflict(found);
+    }
+    let text = String::from_utf8(service.write()).unwrap_or_default();
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name),
+            labels: Some(labels::service(component::DOCUMENT, workspace, &service.name)),
+            resource_version: present.as_ref().and_then(|map| map.metadata.resource_version.clone()),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(cluster::DOCUMENT_KEY.to_owned(), text)])),
+        ..ConfigMap::default()
+    };
+    let written = if present.is_some() { namespace.replace(&map).await? } else { namespace.create(&map).await? };
+    if written {
+        return Ok(());
+    }
+    conflict(read(namespace, &service.name).await?.map(|service| service.generation))
+}
+
+pub(super) async fn remove(namespace: &Namespace, name: &str) -> Result<(), Error> {
+    Ok(namespace.delete::<ConfigMap>(&cluster::document(name)).await?)
+}
+
+fn parse(map: &ConfigMap) -> Result<Service, Error> {
+    let text = map.data.as_ref().and_then(|data| data.get(cluster::DOCUMENT_KEY)).map_or("", String::as_str);
+    Service::read(text.as_bytes()).map_err(|source| Error::BadDocument {
+        path: format!("ConfigMap {}", map.metadata.name.as_deref().unwrap_or_default()),
+        source,
+    })
+}
