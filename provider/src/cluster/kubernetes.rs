@@ -5,11 +5,15 @@
 
 mod access;
 pub mod api;
+pub mod attachment;
 mod documents;
 mod failure;
+pub mod install;
 pub mod labels;
 mod logs;
 mod observe;
+pub mod open;
+pub mod rights;
 mod workload;
 
 use std::collections::BTreeSet;
