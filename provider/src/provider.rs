@@ -1,10 +1,13 @@
 //! The provider block, and what the provider offers.
 
+use std::collections::BTreeMap;
+
 use tfplugin::{
     AnyDataSource, AnyEphemeralResource, AnyFunction, AnyResource, Attr, Attribute, Diagnostic, Diagnostics, Model,
-    Provider, Schema,
+    Provider, Schema, ValidateContext,
 };
 
+use crate::connections::{self, ConnectionBlock, Connections};
 use crate::environment::wheel::Scorers;
 use crate::storage::{self, Storage, StorageBlock};
 use crate::{data_sources, ephemeral, functions, resources};
@@ -16,6 +19,8 @@ pub struct Config {
     pub owner: Attr<String>,
     /// See the schema.
     pub storage: Attr<StorageBlock>,
+    /// See the schema.
+    pub kubernetes: Attr<BTreeMap<String, Attr<ConnectionBlock>>>,
 }
 
 /// What resources and data sources work with. Cheap to clone.
@@ -27,6 +32,8 @@ pub struct Settings {
     pub scorers: Scorers,
     /// How remote stores are reached.
     pub storage: Storage,
+    /// How Kubernetes clusters are reached.
+    pub connections: Connections,
 }
 
 /// The provider.
@@ -71,6 +78,11 @@ impl Provider for AzureMl {
             .validate(tfplugin::schema::length_between(1..=256)),
         )
         .attribute("storage", storage::attribute())
+        .attribute(connections::NAME, connections::attribute())
+    }
+
+    fn validate(&self, _: &mut ValidateContext, config: &Config) -> Result<(), Diagnostics> {
+        connections::check(&config.kubernetes).into_result()
     }
 
     async fn configure(&self, config: Config, _: &str) -> Result<Settings, Diagnostics> {
@@ -91,7 +103,8 @@ impl Provider for AzureMl {
             Attr::Null => StorageBlock::default(),
         };
         let storage = Storage::new(&block, |name| std::env::var(name).ok());
-        Ok(Settings { owner, scorers: self.scorers.clone(), storage })
+        let connections = Connections::new(config.kubernetes, |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage, connections })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

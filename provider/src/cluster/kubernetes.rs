@@ -5,12 +5,16 @@
 
 mod access;
 pub mod api;
+pub mod attachment;
 mod documents;
 mod drift;
 mod failure;
+pub mod install;
 pub mod labels;
 mod logs;
 mod observe;
+pub mod open;
+pub mod rights;
 mod workload;
 
 use std::collections::BTreeSet;

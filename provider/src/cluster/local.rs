@@ -50,7 +50,12 @@ impl LocalCluster {
 
     /// The compute of this id at its recorded location; an error if that is another machine.
     pub fn of(id: &str, location: &ComputeLocation) -> Result<Self, Error> {
-        let ComputeLocation::Local { machine, host, directory } = location;
+        let (machine, host, directory) = match location {
+            ComputeLocation::Local { machine, host, directory } => (machine, host, directory),
+            ComputeLocation::Kubernetes { namespace, .. } => {
+                return Err(Error::NotLocal { compute: id.to_owned(), namespace: namespace.clone() });
+            }
+        };
         let here = Machine::this();
         if *machine != here.id {
             return Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: here.host });

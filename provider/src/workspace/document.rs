@@ -240,6 +240,17 @@ pub enum ComputeLocation {
         /// Absolute path of the compute directory, see [`serving::layout`].
         directory: String,
     },
+    /// A namespace of a Kubernetes cluster, see [`serving::cluster`].
+    Kubernetes {
+        /// Name of the connection in the provider block, which alone knows how the cluster is reached.
+        connection: String,
+        /// The namespace.
+        namespace: String,
+        /// UID of the ConfigMap [`serving::cluster::OWNER`], by which a connection that leads elsewhere is found out.
+        /// Empty only in the intent of a create.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        uid: String,
+    },
 }
 
 impl ComputeLocation {

@@ -163,7 +163,7 @@ fn drifted(site: &Site, service: &Service, version: &str, found: Option<&Deploym
 }
 
 /// Adds the end of the log, if it can be had.
-async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
+pub(super) async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
     let Some(log) = &found.log else { return found };
     let parameters = LogParams {
         container: Some(log.container.to_owned()),
