@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod cluster;
+pub mod connections;
 pub mod data_sources;
 pub mod deployment;
 pub mod diagnostics;

@@ -1,10 +1,13 @@
 //! The provider block, and what the provider offers.
 
+use std::collections::BTreeMap;
+
 use tfplugin::{
     AnyDataSource, AnyEphemeralResource, AnyFunction, AnyResource, Attr, Attribute, Diagnostic, Diagnostics, Model,
-    Provider, Schema,
+    Provider, Schema, ValidateContext,
 };
 
+use crate::connections::{self, ConnectionBlock, Connections};
 use crate::environment::wheel::Scorers;
 use crate::registry::{self, Registries, RegistryBlock};
 use crate::storage::{self, Storage, StorageBlock};
@@ -19,6 +22,8 @@ pub struct Config {
     pub storage: Attr<StorageBlock>,
     /// See the schema.
     pub registry: Attr<RegistryBlock>,
+    /// See the schema.
+    pub kubernetes: Attr<BTreeMap<String, Attr<ConnectionBlock>>>,
 }
 
 /// What resources and data sources work with. Cheap to clone.
@@ -32,6 +37,8 @@ pub struct Settings {
     pub storage: Storage,
     /// How registries are reached, and images built.
     pub registries: Registries,
+    /// How Kubernetes clusters are reached.
+    pub connections: Connections,
 }
 
 /// The provider.
@@ -77,6 +84,11 @@ impl Provider for AzureMl {
         )
         .attribute("storage", storage::attribute())
         .attribute("registry", registry::attribute())
+        .attribute(connections::NAME, connections::attribute())
+    }
+
+    fn validate(&self, _: &mut ValidateContext, config: &Config) -> Result<(), Diagnostics> {
+        connections::check(&config.kubernetes).into_result()
     }
 
     async fn configure(&self, config: Config, _: &str) -> Result<Settings, Diagnostics> {
@@ -98,7 +110,8 @@ impl Provider for AzureMl {
         };
         let storage = Storage::new(&block, |name| std::env::var(name).ok());
         let registries = Registries::new(&config.registry.known().unwrap_or_default(), |name| std::env::var(name).ok());
-        Ok(Settings { owner, scorers: self.scorers.clone(), storage, registries })
+        let connections = Connections::new(config.kubernetes, |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage, registries, connections })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

@@ -89,7 +89,7 @@ pub(super) fn check_virtual_environment(body: &EnvironmentBody) -> Result<(), Er
 }
 
 fn folder(catalogue: &Catalogue) -> Result<PathBuf, Error> {
-    let root = catalogue.directory().ok_or_else(|| Error::NotLocal(catalogue.workspace().clone()))?;
+    let root = catalogue.workshop().ok_or_else(|| Error::NotLocal(catalogue.workspace().clone()))?;
     Ok(root.join(FOLDER))
 }
 

@@ -171,7 +171,7 @@ mod tests {
             name: "ws".into(),
             storage_url: "file:///ws".into(),
             registry: registry.map(str::to_owned),
-            global_registry: None,
+            ..WorkspaceBody::default()
         };
         let image = "ml.example.org/team/azureml-environment@sha256:00";
         assert!(belongs(image, &workspace(Some("ml.example.org/team"))));

@@ -71,9 +71,10 @@ pub async fn register_environment(
         }
         Begun::Intent(intent) => intent,
     };
-    let _held = catalogue.hold_blobs().await?;
+    let held = catalogue.hold_blobs().await?;
     let work = Work { catalogue, means, places: places.as_ref(), definition: &definition };
-    match work.make(&intent, spec).await {
+    let made = work.make(&intent, spec).await;
+    match made.and_then(|body| Ok(held.check().map(|()| body)?)) {
         Ok(body) => Ok(catalogue.commit(intent, body).await?),
         Err(error) => {
             catalogue.abandon(&intent).await;
@@ -125,6 +126,7 @@ pub async fn update_environment(
         let same = runs(&old) == runs(body);
         body.version = old.version + u64::from(!same);
     };
+    held.check()?;
     let updated = catalogue.update(name, change).await?;
     drop(held);
     crate::tidy::tidy(catalogue).await;

@@ -103,7 +103,7 @@ pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 }
 
 /// The workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceBody {
     /// `name`.
     pub name: String,
@@ -115,6 +115,9 @@ pub struct WorkspaceBody {
     /// `global_registry`: where they are looked for before they are built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_registry: Option<String>,
+    /// Whether its destruction has begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroying: bool,
 }
 
 impl Body for WorkspaceBody {
@@ -264,4 +267,30 @@ pub enum ComputeLocation {
         /// Absolute path of the compute directory, see [`serving::layout`].
         directory: String,
     },
+    /// A namespace of a Kubernetes cluster, see [`serving::cluster`].
+    Kubernetes {
+        /// Name of the connection in the provider block, which alone knows how the cluster is reached.
+        connection: String,
+        /// The namespace.
+        namespace: String,
+        /// UID of the ConfigMap [`serving::cluster::OWNER`], by which a connection that leads elsewhere is found out.
+        /// Empty only in the intent of a create.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        uid: String,
+    },
+}
+
+impl ComputeLocation {
+    /// Whether it is processes of this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let Self::Local { machine, .. } = self;
+        #[cfg(unix)]
+        return *machine == crate::cluster::local::machine::Machine::this().id;
+        #[cfg(not(unix))]
+        {
+            let _ = machine;
+            false
+        }
+    }
 }

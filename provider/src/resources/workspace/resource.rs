@@ -30,6 +30,7 @@ fn body(planned: &Workspace) -> Result<WorkspaceBody, Diagnostics> {
         storage_url: storage_url.clone(),
         registry: planned.registry.clone().known(),
         global_registry: planned.global_registry.clone().known(),
+        destroying: false,
     })
 }
 
@@ -56,6 +57,7 @@ impl Resource for WorkspaceResource {
             })?;
         }
         let body = body(&planned)?;
+        catalogue.check_place().await.or_explain(&summary)?;
         let owner = &context.data().owner;
         // Against what removes the traces of a workspace that was here before.
         let _held = catalogue.hold_blobs().await.or_explain(&summary)?;
