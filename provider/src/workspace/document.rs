@@ -257,7 +257,7 @@ impl ComputeLocation {
     /// Whether it is processes of this machine.
     #[must_use]
     pub fn is_here(&self) -> bool {
-        let Self::Local { machine, .. } = self;
+        let Self::Local { machine, .. } = self else { return false };
         #[cfg(unix)]
         return *machine == crate::cluster::local::machine::Machine::this().id;
         #[cfg(not(unix))]
