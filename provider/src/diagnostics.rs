@@ -106,6 +106,7 @@ impl Blame for crate::environment::Error {
             Self::Workspace(error) => error.attribute(),
             Self::Definition(error) => error.attribute(),
             Self::NoScorer { wanted: Some(_), .. } => Some("scorer_version"),
+            Self::BaseImage { own: true, .. } => Some("docker"),
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod ephemeral;
 pub mod functions;
 pub mod provider;
+pub mod registry;
 pub mod resources;
 pub mod schema;
 pub mod storage;

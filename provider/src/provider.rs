@@ -9,6 +9,7 @@ use tfplugin::{
 
 use crate::connections::{self, ConnectionBlock, Connections};
 use crate::environment::wheel::Scorers;
+use crate::registry::{self, Registries, RegistryBlock};
 use crate::storage::{self, Storage, StorageBlock};
 use crate::{data_sources, ephemeral, functions, resources};
 
@@ -21,6 +22,8 @@ pub struct Config {
     pub storage: Attr<StorageBlock>,
     /// See the schema.
     pub kubernetes: Attr<BTreeMap<String, Attr<ConnectionBlock>>>,
+    /// See the schema.
+    pub registry: Attr<RegistryBlock>,
 }
 
 /// What resources and data sources work with. Cheap to clone.
@@ -34,6 +37,8 @@ pub struct Settings {
     pub storage: Storage,
     /// How Kubernetes clusters are reached.
     pub connections: Connections,
+    /// How registries are reached, and images built.
+    pub registries: Registries,
 }
 
 /// The provider.
@@ -79,6 +84,7 @@ impl Provider for AzureMl {
         )
         .attribute("storage", storage::attribute())
         .attribute(connections::NAME, connections::attribute())
+        .attribute("registry", registry::attribute())
     }
 
     fn validate(&self, _: &mut ValidateContext, config: &Config) -> Result<(), Diagnostics> {
@@ -104,7 +110,8 @@ impl Provider for AzureMl {
         };
         let storage = Storage::new(&block, |name| std::env::var(name).ok());
         let connections = Connections::new(config.kubernetes, |name| std::env::var(name).ok());
-        Ok(Settings { owner, scorers: self.scorers.clone(), storage, connections })
+        let registries = Registries::new(&config.registry.known().unwrap_or_default(), |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage, connections, registries })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

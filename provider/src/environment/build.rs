@@ -76,9 +76,16 @@ pub fn environment_ref(
 pub async fn prepare(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<EnvironmentRef, Error> {
     let reference = environment_ref(catalogue, environment)?;
     if let Some(resolved) = &environment.body.resolved {
+        check_virtual_environment(&environment.body)?;
         build(catalogue, &reference.build_key, resolved).await?;
     }
     Ok(reference)
+}
+
+/// Fails if an environment has packages that only an image can have.
+pub(super) fn check_virtual_environment(body: &EnvironmentBody) -> Result<(), Error> {
+    let definition = super::definition::parse(&body.definition, body.docker.as_ref())?;
+    Ok(definition.check_virtual_environment().map_err(super::error::DefinitionError::from)?)
 }
 
 fn folder(catalogue: &Catalogue) -> Result<PathBuf, Error> {
