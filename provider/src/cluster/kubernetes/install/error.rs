@@ -22,7 +22,9 @@ pub enum InstallError {
         found: Ownership,
     },
     /// Somebody removes what is made.
-    #[error("something removes or changes what is made in namespace {namespace} at the same time; run terraform apply again")]
+    #[error(
+        "something removes or changes what is made in namespace {namespace} at the same time; run terraform apply again"
+    )]
     Vanished {
         /// The namespace.
         namespace: String,
