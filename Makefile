@@ -135,7 +135,7 @@ quickstart-test: build $(quickstart)/model/ridge.joblib ## Runs `terraform test`
 	@$(TERRAFORM) -chdir=$(target)/quickstart-test test
 
 .PHONY: lint
-lint: $(cargo_deny) ## Checks formatting, lints, licences, and the published schemas
+lint: $(cargo_deny) cluster-lint ## Checks formatting, lints, licences, and the published schemas
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release --workspace --all-targets --all-features --quiet -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
@@ -180,6 +180,9 @@ test: check-test-tools build lint quickstart-test packages ## Runs everything th
 	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
 	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
+	@$(MAKE) cluster-test test-kubernetes
+
+include tests/acceptance/cluster/cluster.mk
 
 .PHONY: clean
 clean: ## Removes everything that was built

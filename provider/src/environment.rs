@@ -17,6 +17,6 @@ pub mod register;
 pub mod uv;
 pub mod wheel;
 
-pub use build::{environment_ref, prepare};
+pub use build::{environment_ref, image_ref, prepare};
 pub use error::Error;
 pub use register::{EnvironmentSpec, register_environment, remove_environment, update_environment};

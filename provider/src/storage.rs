@@ -4,61 +4,37 @@
 //! so the block, this process's environment and the environment of what reads the store in a cluster are one thing.
 
 mod block;
+mod pod;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use object_store::ObjectStore;
+use objects::{Client, Location, OpenError, Patience, Scheme, Variable};
 
 pub use block::{StorageBlock, attribute};
 
-/// One setting of a store, with its attribute in the provider block and its environment variables.
-struct Setting {
-    attribute: &'static str,
-    /// The variable under which it is kept, then others that are understood.
-    variables: &'static [&'static str],
-    /// Whether it belongs to a way of proving who one is. Such settings of the environment are disregarded once the
-    /// block has any for the same store, because two ways at once would leave open which one counts.
-    credential: bool,
+/// The attribute of the provider block for a variable; none for those that only an environment sets.
+fn attribute_of(variable: &str) -> &'static str {
+    match variable {
+        "AZURE_STORAGE_ACCOUNT_NAME" => "account_name",
+        "AZURE_STORAGE_ACCOUNT_KEY" => "account_key",
+        "AZURE_STORAGE_SAS_TOKEN" => "sas_token",
+        "AZURE_CLIENT_ID" => "client_id",
+        "AZURE_CLIENT_SECRET" => "client_secret",
+        "AZURE_TENANT_ID" => "tenant_id",
+        "AZURE_FEDERATED_TOKEN_FILE" => "federated_token_file",
+        "AZURE_USE_AZURE_CLI" => "use_azure_cli",
+        "AWS_ACCESS_KEY_ID" => "access_key_id",
+        "AWS_SECRET_ACCESS_KEY" => "secret_access_key",
+        "AWS_SESSION_TOKEN" => "session_token",
+        "AWS_REGION" => "region",
+        "AZURE_STORAGE_ENDPOINT" | "AWS_ENDPOINT_URL" => "endpoint",
+        "AZURE_ALLOW_HTTP" | "AWS_ALLOW_HTTP" => "allow_http",
+        _ => "",
+    }
 }
-
-const fn setting(attribute: &'static str, variables: &'static [&'static str]) -> Setting {
-    Setting { attribute, variables, credential: false }
-}
-
-const fn credential(attribute: &'static str, variables: &'static [&'static str]) -> Setting {
-    Setting { attribute, variables, credential: true }
-}
-
-/// What is known of Azure Blob Storage.
-const AZURE: [Setting; 12] = [
-    setting("account_name", &["AZURE_STORAGE_ACCOUNT_NAME"]),
-    setting("endpoint", &["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]),
-    setting("allow_http", &["AZURE_ALLOW_HTTP"]),
-    setting("", &["AZURE_AUTHORITY_HOST", "AZURE_STORAGE_AUTHORITY_HOST"]),
-    setting("", &["AZURE_MSI_ENDPOINT", "AZURE_IDENTITY_ENDPOINT", "IDENTITY_ENDPOINT"]),
-    credential("account_key", &["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY"]),
-    credential("sas_token", &["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"]),
-    credential("client_id", &["AZURE_CLIENT_ID", "AZURE_STORAGE_CLIENT_ID"]),
-    credential("client_secret", &["AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET"]),
-    credential("tenant_id", &["AZURE_TENANT_ID", "AZURE_STORAGE_TENANT_ID"]),
-    credential("federated_token_file", &["AZURE_FEDERATED_TOKEN_FILE"]),
-    credential("use_azure_cli", &["AZURE_USE_AZURE_CLI"]),
-];
-
-/// What is known of S3.
-const S3: [Setting; 11] = [
-    setting("region", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
-    setting("endpoint", &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"]),
-    setting("allow_http", &["AWS_ALLOW_HTTP"]),
-    credential("access_key_id", &["AWS_ACCESS_KEY_ID"]),
-    credential("secret_access_key", &["AWS_SECRET_ACCESS_KEY"]),
-    credential("session_token", &["AWS_SESSION_TOKEN"]),
-    credential("", &["AWS_WEB_IDENTITY_TOKEN_FILE"]),
-    credential("", &["AWS_ROLE_ARN"]),
-    credential("", &["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]),
-    credential("", &["AWS_CONTAINER_CREDENTIALS_FULL_URI"]),
-    credential("", &["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]),
-];
 
 /// Credentials and endpoints of remote stores. Cheap to clone; its debug output names what is set, never a value.
 #[derive(Clone, Default)]
@@ -71,31 +47,60 @@ struct Values {
     s3: BTreeMap<&'static str, String>,
     /// Whether the block holds something that is known only after apply.
     unknown: bool,
+    /// One client for all catalogues, so that they share their connections.
+    client: OnceLock<Client>,
+}
+
+/// Why it is not known how to reach a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The provider block holds something that is known only after apply.
+    #[error(
+        "the provider's storage is known only after apply; apply what it depends on first, with -target, or set it otherwise"
+    )]
+    Unknown,
+    /// What is known does not suffice.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 impl Storage {
     /// What the block says, and for the rest what the environment says.
     #[must_use]
     pub fn new(block: &StorageBlock, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let read = |settings: &'static [Setting]| {
-            let own = settings.iter().any(|setting| setting.credential && block.text(setting.attribute).is_some());
-            let value = |setting: &Setting| {
-                let inherited = || {
-                    let usable = |value: &String| !value.trim().is_empty();
-                    setting.variables.iter().find_map(|name| variable(name).filter(usable))
-                };
-                let disregarded = own && setting.credential;
-                block.text(setting.attribute).or_else(|| if disregarded { None } else { inherited() })
-            };
-            settings.iter().filter_map(|setting| Some((setting.variables[0], value(setting)?))).collect()
+        let read = |scheme| {
+            let known = Variable::of(scheme);
+            let configured = |variable: &Variable| block.text(attribute_of(variable.names[0]));
+            // Two ways to prove who one is would leave open which one counts.
+            let own = known.iter().any(|variable| variable.credential && configured(variable).is_some());
+            let inherited = |known: &Variable| if own && known.credential { None } else { known.read(&variable) };
+            let value = |variable: &Variable| configured(variable).or_else(|| inherited(variable));
+            known.iter().filter_map(|variable| Some((variable.names[0], value(variable)?))).collect()
         };
-        Self(Arc::new(Values { azure: read(&AZURE), s3: read(&S3), unknown: block.is_unknown() }))
+        let (azure, s3) = (read(Scheme::Azure), read(Scheme::S3));
+        Self(Arc::new(Values { azure, s3, unknown: block.is_unknown(), client: OnceLock::new() }))
     }
 
     /// What only the environment of this process says.
     #[must_use]
     pub fn from_environment() -> Self {
         Self::new(&StorageBlock::default(), |name| std::env::var(name).ok())
+    }
+
+    fn variables(&self, scheme: Scheme) -> &BTreeMap<&'static str, String> {
+        match scheme {
+            Scheme::Azure => &self.0.azure,
+            Scheme::S3 => &self.0.s3,
+        }
+    }
+
+    /// The store of a workspace. Touches nothing.
+    pub fn open(&self, location: &Location, patience: Patience) -> Result<Arc<dyn ObjectStore>, StorageError> {
+        if self.is_unknown() {
+            return Err(StorageError::Unknown);
+        }
+        let client = self.0.client.get_or_init(Client::new);
+        Ok(objects::open(location, self.variables(location.scheme()), client, patience)?)
     }
 
     /// Whether the block holds something that is known only after apply, so that no remote store can be reached yet.

@@ -8,10 +8,12 @@
 pub mod admin;
 pub mod autoscale;
 pub mod cluster;
+pub mod digest;
 pub mod document;
 pub mod environment;
 pub mod error;
 pub mod layout;
+pub mod manifest;
 pub mod name;
 pub mod picker;
 pub mod pod;

@@ -7,6 +7,7 @@ mod access;
 pub mod api;
 pub mod attachment;
 mod documents;
+mod drift;
 mod failure;
 pub mod install;
 pub mod labels;
@@ -30,7 +31,7 @@ use serving::token::{self, Issued};
 
 pub use workload::{Site, WorkloadError};
 
-use super::{Cluster, Error, ReplicaLog, Router};
+use super::{Cluster, Error, ReplicaLog, Replicas, Router};
 use crate::workspace::Catalogue;
 use api::{Namespace, Problem};
 
@@ -142,6 +143,10 @@ impl Cluster for KubernetesCluster {
         &self.id
     }
 
+    fn replicas(&self) -> Replicas {
+        Replicas::Pods
+    }
+
     async fn router(&self) -> Result<Router, Error> {
         observe::router(&self.namespace).await
     }
@@ -200,7 +205,7 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error> {
-        observe::service(&self.namespace, &self.id, name).await
+        observe::service(&self.namespace, (&self.id, &self.site), name).await
     }
 
     async fn logs(&self, name: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error> {

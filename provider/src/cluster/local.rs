@@ -29,7 +29,7 @@ use serving::token::{Issued, Issuer};
 pub use config::{Listen, free_port};
 pub use supervisor::Liveness;
 
-use super::{Cluster, Error, ReplicaLog, Router};
+use super::{Cluster, Error, ReplicaLog, Replicas, Router};
 use crate::workspace::Catalogue;
 use crate::workspace::document::ComputeLocation;
 use machine::Machine;
@@ -212,6 +212,10 @@ impl LocalCluster {
 impl Cluster for LocalCluster {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn replicas(&self) -> Replicas {
+        Replicas::Processes
     }
 
     async fn router(&self) -> Result<Router, Error> {

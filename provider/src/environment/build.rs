@@ -34,16 +34,33 @@ impl EnvironmentBody {
     }
 }
 
+/// The reference of a service to an environment's image.
+pub fn image_ref(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<EnvironmentRef, Error> {
+    let (id, build_key) = identity(catalogue, environment)?;
+    Ok(EnvironmentRef {
+        id,
+        version: environment.body.version,
+        hash: environment.body.hash.clone(),
+        build_key,
+        prefix: None,
+        image: environment.body.image.clone(),
+    })
+}
+
+/// Id of an environment, and what identifies its build.
+fn identity(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<(String, String), Error> {
+    let id = Kind::Environment.id(catalogue.workspace(), &environment.name);
+    let key = environment.body.build_key();
+    let key = key.ok_or_else(|| Error::Unresolved { id: id.clone(), owner: environment.header.owner.clone() })?;
+    Ok((id, key))
+}
+
 /// The reference of a service to an environment, built or not.
 pub fn environment_ref(
     catalogue: &Catalogue,
     environment: &Revision<EnvironmentBody>,
 ) -> Result<EnvironmentRef, Error> {
-    let id = Kind::Environment.id(catalogue.workspace(), &environment.name);
-    let build_key = environment
-        .body
-        .build_key()
-        .ok_or_else(|| Error::Unresolved { id: id.clone(), owner: environment.header.owner.clone() })?;
+    let (id, build_key) = identity(catalogue, environment)?;
     let prefix = prefix(catalogue, &build_key)?;
     Ok(EnvironmentRef {
         id,
@@ -65,7 +82,7 @@ pub async fn prepare(catalogue: &Catalogue, environment: &Revision<EnvironmentBo
 }
 
 fn folder(catalogue: &Catalogue) -> Result<PathBuf, Error> {
-    let root = catalogue.directory().ok_or_else(|| Error::NotLocal(catalogue.workspace().clone()))?;
+    let root = catalogue.workshop().ok_or_else(|| Error::NotLocal(catalogue.workspace().clone()))?;
     Ok(root.join(FOLDER))
 }
 

@@ -96,8 +96,10 @@ pub enum Error {
         /// Owner of the environment.
         owner: String,
     },
-    /// A workspace that is not a directory of this machine.
-    #[error("workspace {0} is not a directory of this machine, so no virtual environment can be built in it")]
+    /// No directory of this machine to build in.
+    #[error(
+        "workspace {0} is not a directory of this machine, and the user has no cache directory, so there is no place to build a virtual environment in; set AZUREML_CACHE_DIR to an absolute path"
+    )]
     NotLocal(crate::workspace::WorkspaceId),
 }
 

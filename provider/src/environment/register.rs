@@ -43,6 +43,7 @@ pub async fn register_environment(
         version: 1,
         hash: definition.hash(),
         resolved: None,
+        image: None,
     };
     let intent = match catalogue.begin(name, owner, spec_digest(spec), body).await? {
         Begun::Adopted(environment) => {
@@ -51,8 +52,9 @@ pub async fn register_environment(
         }
         Begun::Intent(intent) => intent,
     };
-    let _held = catalogue.hold_blobs().await?;
-    match make(catalogue, &intent, &definition, spec, scorers).await {
+    let held = catalogue.hold_blobs().await?;
+    let made = make(catalogue, &intent, &definition, spec, scorers).await;
+    match made.and_then(|body| Ok(held.check().map(|()| body)?)) {
         Ok(body) => Ok(catalogue.commit(intent, body).await?),
         Err(error) => {
             catalogue.abandon(&intent).await;
@@ -111,6 +113,7 @@ pub async fn update_environment(
     let mut wanted = before.body.clone();
     change(&mut wanted);
     build_body(catalogue, &wanted).await?;
+    held.check()?;
     let updated = catalogue.update(name, change).await?;
     drop(held);
     crate::tidy::tidy(catalogue).await;

@@ -1,122 +1,77 @@
 //! Immutable contents, addressed by their SHA-256.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
-use std::str::FromStr;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
-use serde::{Deserialize, Serialize};
+use object_store::{ObjectStoreExt, WriteMultipart};
+use objects::{DownloadError, blobs};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
 
 use super::error::Error;
 use super::store::Catalogue;
 
+pub use serving::digest::{Digest, NotADigest};
+
+/// Bytes of one part of an upload, unless the file is so large that it would have too many parts.
 const CHUNK: usize = 8 << 20;
+/// Parts that an upload may have; S3 allows 10,000.
+const MOST_PARTS: u64 = 9_000;
 /// Parts of one upload that are in memory at once.
 const PARTS: usize = 2;
-/// Manifests are read whole; one of 100,000 files with long paths is below 32 MiB.
-const MAX_IN_MEMORY: u64 = 64 << 20;
-
-/// SHA-256 of a content, written `sha256:<64 lower-case hex digits>`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest([u8; 32]);
-
-/// A text that is not a digest.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a digest of the form sha256:<64 lower-case hex digits>")]
-pub struct NotADigest(String);
-
-impl Digest {
-    /// Digest of bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    pub(super) fn from_hasher(hasher: Sha256) -> Self {
-        Self(hasher.finalize().into())
-    }
-
-    /// The 64 hex digits.
-    #[must_use]
-    pub fn hex(&self) -> String {
-        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-    }
-
-    pub(super) fn path(&self) -> Path {
-        let hex = self.hex();
-        Path::from_iter(["blobs", "sha256", &hex[..2], &hex[2..]])
-    }
-}
-
-impl FromStr for Digest {
-    type Err = NotADigest;
-
-    fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let parse = || {
-            let hex = text.strip_prefix("sha256:")?.as_bytes();
-            let digit = |byte: u8| (byte as char).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
-            let mut digest = [0; 32];
-            (hex.len() == 64).then_some(())?;
-            for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
-                *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-            }
-            Some(Self(digest))
-        };
-        parse().ok_or_else(|| NotADigest(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for Digest {
-    type Error = NotADigest;
-
-    fn try_from(text: String) -> Result<Self, NotADigest> {
-        text.parse()
-    }
-}
-
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 impl Catalogue {
+    /// Where a file store has a content.
+    fn place(digest: &Digest) -> Path {
+        let hex = digest.hex();
+        Path::from_iter([blobs::FOLDER, "sha256", &hex[..2], &hex[2..]])
+    }
+
     /// Whether a content is there, with this many bytes if the number is given.
     pub async fn has_blob(&self, digest: &Digest, size: Option<u64>) -> Result<bool, Error> {
-        let path = digest.path();
+        let right = |found: u64| size.is_none_or(|size| found == size);
+        if self.is_remote() {
+            return Ok(self.incarnations(digest).await?.iter().any(|found| right(found.object.size)));
+        }
+        let path = Self::place(digest);
         match self.store.head(&path).await {
-            Ok(meta) => Ok(size.is_none_or(|size| meta.size == size)),
+            Ok(meta) => Ok(right(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(source) => Err(self.failed("read", &path, source)),
+        }
+    }
+
+    /// Whether a content is there and will stay until whoever holds blobs has named it.
+    async fn is_reliable(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        if !self.is_remote() {
+            return self.has_blob(digest, Some(size)).await;
+        }
+        let found = self.incarnations(digest).await?;
+        Ok(found.iter().any(|found| found.condemned.is_none() && found.object.size == size))
+    }
+
+    async fn incarnations(&self, digest: &Digest) -> Result<Vec<blobs::Incarnation>, Error> {
+        let found = blobs::find(&*self.store, digest).await;
+        found.map_err(|source| self.failed("list", &blobs::folder(digest), source))
+    }
+
+    /// Where to put a content: in an object store under a name that nobody has used or will use.
+    fn new_place(&self, digest: &Digest) -> Path {
+        if self.is_remote() {
+            blobs::folder(digest).join(uuid::Uuid::new_v4().simple().to_string())
+        } else {
+            Self::place(digest)
         }
     }
 
     /// Puts a small content. Call with blobs held ([`Catalogue::hold_blobs`]) until a document names it.
     pub async fn put_blob(&self, bytes: Bytes) -> Result<Digest, Error> {
         let digest = Digest::of(&bytes);
-        if !self.has_blob(&digest, Some(bytes.len() as u64)).await? {
-            let path = digest.path();
-            self.store.put(&path, bytes.into()).await.map_err(|source| self.failed("write", &path, source))?;
+        if !self.is_reliable(&digest, bytes.len() as u64).await? {
+            let path = self.new_place(&digest);
+            self.bulk.put(&path, bytes.into()).await.map_err(|source| self.failed("write", &path, source))?;
         }
         Ok(digest)
     }
@@ -124,20 +79,31 @@ impl Catalogue {
     /// Puts a file of known digest and size, streamed in constant memory; a content that is there is not put again.
     /// [`Error::Changed`] if the file is no longer what it was. Call with blobs held.
     pub async fn put_file(&self, file: &FilePath, digest: &Digest, size: u64) -> Result<(), Error> {
-        if self.has_blob(digest, Some(size)).await? {
+        if self.is_reliable(digest, size).await? {
             return Ok(());
         }
-        let path = digest.path();
-        let name = || file.display().to_string();
-        let unreadable = |source| Error::Io { action: "read", path: name(), source };
+        let path = self.new_place(digest);
+        let changed = || Error::Changed { path: file.display().to_string() };
+        let unreadable = |source| Error::Io { action: "read", path: file.display().to_string(), source };
         let mut input = tokio::fs::File::open(file).await.map_err(unreadable)?;
-        let upload = self.store.put_multipart(&path).await.map_err(|source| self.failed("write", &path, source))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, CHUNK);
+        if self.is_remote() && size <= CHUNK as u64 {
+            // One request, where a multipart upload takes three.
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(CHUNK) + 1);
+            (&mut input).take(size + 1).read_to_end(&mut bytes).await.map_err(unreadable)?;
+            if bytes.len() as u64 != size || Digest::of(&bytes) != *digest {
+                return Err(changed());
+            }
+            self.bulk.put(&path, bytes.into()).await.map_err(|source| self.failed("write", &path, source))?;
+            return Ok(());
+        }
+        let chunk_size = CHUNK.max(usize::try_from(size.div_ceil(MOST_PARTS)).unwrap_or(usize::MAX));
+        let upload = self.bulk.put_multipart(&path).await.map_err(|source| self.failed("write", &path, source))?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, chunk_size);
         let mut hasher = Sha256::new();
         let mut written = 0;
         let outcome = loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            match (&mut input).take(CHUNK as u64).read_to_end(&mut chunk).await {
+            let mut chunk = Vec::with_capacity(chunk_size);
+            match (&mut input).take(chunk_size as u64).read_to_end(&mut chunk).await {
                 Ok(0) => break Ok(()),
                 Ok(count) => written += count as u64,
                 Err(source) => break Err(unreadable(source)),
@@ -155,7 +121,7 @@ impl Catalogue {
             upload.put(chunk.into());
         };
         let same = written == size && Digest::from_hasher(hasher) == *digest;
-        let outcome = outcome.and_then(|()| if same { Ok(()) } else { Err(Error::Changed { path: name() }) });
+        let outcome = outcome.and_then(|()| if same { Ok(()) } else { Err(changed()) });
         if let Err(error) = outcome {
             // What was uploaded is invisible without its end; that it cannot be removed is no further failure.
             let _ = upload.abort().await;
@@ -167,9 +133,13 @@ impl Catalogue {
 
     /// Reads a content whole and checks it. For manifests and the like, at most 64 MiB.
     pub async fn read_blob(&self, digest: &Digest) -> Result<Bytes, Error> {
-        let path = digest.path();
+        if self.is_remote() {
+            let read = self.downloads.read(&self.store, digest, serving::manifest::MAX_BYTES).await;
+            return read.map_err(|error| self.not_downloaded(digest, error));
+        }
+        let path = Self::place(digest);
         let found = match self.store.get(&path).await {
-            Ok(found) if found.meta.size <= MAX_IN_MEMORY => found,
+            Ok(found) if found.meta.size <= serving::manifest::MAX_BYTES => found,
             Ok(_) | Err(object_store::Error::NotFound { .. }) => return Err(self.bad_blob(digest)),
             Err(source) => return Err(self.failed("read", &path, source)),
         };
@@ -179,9 +149,19 @@ impl Catalogue {
 
     /// Copies a content to a new file, streamed and checked. A failure leaves the file half-written.
     pub async fn copy_blob(&self, digest: &Digest, to: &FilePath) -> Result<(), Error> {
-        let path = digest.path();
-        let failed = |source| self.failed("read", &path, source);
         let unwritable = |source| Error::Io { action: "write", path: to.display().to_string(), source };
+        if self.is_remote() {
+            let file = std::fs::File::create_new(to).map_err(unwritable)?;
+            let keep = file.try_clone().map_err(unwritable)?;
+            self.downloads.fetch(&self.bulk, digest, None, file).await.map_err(|error| match error {
+                DownloadError::Write(source) => unwritable(source),
+                error => self.not_downloaded(digest, error),
+            })?;
+            let synced = tokio::task::spawn_blocking(move || keep.sync_all()).await;
+            return synced.map_err(std::io::Error::from).flatten().map_err(unwritable);
+        }
+        let path = Self::place(digest);
+        let failed = |source| self.failed("read", &path, source);
         let found = match self.store.get(&path).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Err(self.bad_blob(digest)),
@@ -201,47 +181,14 @@ impl Catalogue {
     /// The file that holds a content, if the workspace is a directory of this machine. It must never be written to.
     #[must_use]
     pub fn blob_file(&self, digest: &Digest) -> Option<PathBuf> {
-        self.directory().map(|root| root.join(digest.path().as_ref()))
+        self.directory().map(|root| root.join(Self::place(digest).as_ref()))
     }
 
-    /// Removes every content that no document names, neither in the catalogue nor on a compute, and returns how many.
-    ///
-    /// Nothing is removed while a compute cannot be read or another run puts blobs; a later call will do it.
-    pub async fn sweep(&self) -> Result<usize, Error> {
-        let Some(_guard) = self.stop_writers().await? else { return Ok(0) };
-        let Some(named) = self.named_blobs().await? else { return Ok(0) };
-        let named: BTreeSet<Path> = named.iter().map(Digest::path).collect();
-        let prefix = Path::from("blobs");
-        let all: Vec<_> = self
-            .store
-            .list(Some(&prefix))
-            .map_ok(|meta| meta.location)
-            .try_collect()
-            .await
-            .map_err(|source| self.failed("list", &prefix, source))?;
-        let unnamed: Vec<_> = all.into_iter().filter(|path| !named.contains(path)).collect();
-        for path in &unnamed {
-            self.remove_file(path).await?;
-        }
-        self.remove_halves();
-        Ok(unnamed.len())
-    }
-
-    /// Removes what killed writers left half-written: a store of files keeps it beside its place as `<name>#<n>`, and
-    /// does not list it.
-    fn remove_halves(&self) {
-        let Some(root) = self.directory() else { return };
-        let folders = std::fs::read_dir(root.join("blobs").join("sha256")).into_iter().flatten().flatten();
-        let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
-        for file in files.filter(|file| file.file_name().to_string_lossy().contains('#')) {
-            let _ = std::fs::remove_file(file.path());
-        }
-    }
-
-    /// [`Catalogue::sweep`] after something else has succeeded, which must not fail for it.
-    pub(super) async fn sweep_later(&self) {
-        if let Err(error) = self.sweep().await {
-            tracing::warn!(%error, "Contents that nothing names were left in the workspace.");
+    fn not_downloaded(&self, digest: &Digest, error: DownloadError) -> Error {
+        match error {
+            DownloadError::Store(source) => self.failed("read", &blobs::folder(digest), source),
+            DownloadError::Missing | DownloadError::Damaged => self.bad_blob(digest),
+            DownloadError::Write(source) => Error::Io { action: "write", path: digest.to_string(), source },
         }
     }
 

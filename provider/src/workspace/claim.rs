@@ -34,6 +34,7 @@ impl Catalogue {
     /// create of the same owner is taken up, also with another `spec`: nobody's state knows it. Otherwise
     /// [`Error::Exists`] or [`Error::Unfinished`].
     pub async fn begin<T: Body>(&self, name: &str, owner: &str, spec: Digest, body: T) -> Result<Begun<T>, Error> {
+        self.check_alive(T::KIND).await?;
         for _ in 0..ATTEMPTS {
             let (number, created_time) = match self.head::<T>(name).await? {
                 Head::Absent(number) => (number, now()),
@@ -91,7 +92,13 @@ impl Catalogue {
 
     /// Finishes a create: the object is there from now on.
     pub async fn commit<T: Body>(&self, intent: Revision<T>, body: T) -> Result<Revision<T>, Error> {
-        self.follow(intent, body, true).await
+        let committed = self.follow(intent, body, true).await?;
+        // A removal of the workspace that began before sees this object now, or it is seen here.
+        if let Err(error) = self.check_alive(T::KIND).await {
+            self.remove::<T>(&committed.name).await?;
+            return Err(error);
+        }
+        Ok(committed)
     }
 
     async fn follow<T: Body>(&self, intent: Revision<T>, body: T, committed: bool) -> Result<Revision<T>, Error> {

@@ -108,6 +108,9 @@ pub struct WorkspaceBody {
     pub name: String,
     /// `storage_url` as configured, so that an import plans no change.
     pub storage_url: String,
+    /// Whether its destruction has begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroying: bool,
 }
 
 impl Body for WorkspaceBody {
@@ -167,6 +170,9 @@ pub struct EnvironmentBody {
     /// What the definition was resolved to at its first apply. Absent only in the intent of a create.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Resolved>,
+    /// The image that was built of it, by digest; none in a workspace without a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 impl Body for EnvironmentBody {
@@ -245,4 +251,19 @@ pub enum ComputeLocation {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         uid: String,
     },
+}
+
+impl ComputeLocation {
+    /// Whether it is processes of this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let Self::Local { machine, .. } = self;
+        #[cfg(unix)]
+        return *machine == crate::cluster::local::machine::Machine::this().id;
+        #[cfg(not(unix))]
+        {
+            let _ = machine;
+            false
+        }
+    }
 }

@@ -19,6 +19,63 @@ pub enum Error {
         #[source]
         source: Box<object_store::Error>,
     },
+    /// The object store refused or failed.
+    #[error("cannot {action} {path} in workspace {workspace}: {failure}")]
+    Remote {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was tried: `read`, `write`, `list`, `remove`.
+        action: &'static str,
+        /// Path below the storage root.
+        path: String,
+        /// The store's reason, and what to do.
+        failure: objects::Failure,
+    },
+    /// It is not known how to reach the object store.
+    #[error("the storage of workspace {workspace} cannot be reached: {source}")]
+    Unreachable {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Why.
+        #[source]
+        source: crate::storage::StorageError,
+    },
+    /// The object store overwrites what exists although it is asked not to.
+    #[error(
+        "the store of workspace {workspace} does not keep conditional writes (If-None-Match: *), so that two runs would overwrite each other; use a store that does, such as Azure Blob Storage or S3"
+    )]
+    Unconditional {
+        /// The workspace.
+        workspace: WorkspaceId,
+    },
+    /// The place of a new workspace is not empty.
+    #[error(
+        "there is no workspace at {workspace}, but there are objects of one that was destroyed, such as {path}; remove them, or choose another storage_url"
+    )]
+    Leftovers {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// One of the objects.
+        path: String,
+    },
+    /// Somebody destroys the workspace.
+    #[error(
+        "workspace {workspace} is being destroyed, so nothing is made in it; destroy it again to finish, or apply the azureml_workspace to keep it"
+    )]
+    Destroying {
+        /// The workspace.
+        workspace: WorkspaceId,
+    },
+    /// What was found in an object store must not be relied on any more.
+    #[error(
+        "more than {hours} hours went by since contents were put into workspace {workspace}, so they may be gone; run terraform apply again"
+    )]
+    TooSlow {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// How long they are kept for whoever has put them.
+        hours: u64,
+    },
     /// A file of this machine could not be used.
     #[error("cannot {action} {path}: {source}")]
     Io {

@@ -27,7 +27,12 @@ fn compute(directory: &Path) -> ComputeBody {
 async fn everything_that_a_workspace_holds_is_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() }).await;
+    create(
+        &catalogue,
+        "",
+        WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), destroying: false },
+    )
+    .await;
     assert_eq!(catalogue.holdings("me").await.expect("listed"), []);
     create(&catalogue, "ridge", ModelBody::default()).await;
     create(&catalogue, "local", compute(folder.path())).await;
@@ -43,7 +48,12 @@ async fn everything_that_a_workspace_holds_is_listed() {
 async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() }).await;
+    create(
+        &catalogue,
+        "",
+        WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), destroying: false },
+    )
+    .await;
     create(&catalogue, "ridge", ModelBody::default()).await;
     catalogue.put_blob("x".into()).await.expect("put");
     drop(catalogue.hold_blobs().await.expect("held"));
@@ -62,7 +72,8 @@ async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
 async fn a_removal_that_was_killed_at_its_end_is_finished_unless_there_is_a_workspace_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    let workspace = WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string() };
+    let workspace =
+        WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), destroying: false };
     create(&catalogue, "", workspace.clone()).await;
     let held = catalogue.hold_blobs().await.expect("held");
     catalogue.remove::<WorkspaceBody>("").await.expect("removed");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use objects::{Location, LocationError};
 use serde::{Deserialize, Serialize};
 use serving::name::{Noun, Violation};
 use url::Url;
@@ -12,16 +13,19 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// It is not a URL.
-    #[error("{0:?} is not a URL of a storage root; write it like file:///home/me/workspace")]
+    #[error("{0:?} is not a URL of a storage root; write it like file:///home/me/workspace or az://container/prefix")]
     NotAUrl(String),
     /// Its scheme is not one that this release stores workspaces in.
     #[error(
-        "storage of scheme {scheme:?} is not supported; this release stores workspaces in directories: file:///home/me/workspace"
+        "storage of scheme {scheme:?} is not supported; workspaces are stored in directories (file:///home/me/workspace), Azure Blob Storage (az://container/prefix) and S3 (s3://bucket/prefix)"
     )]
     Scheme {
         /// The scheme.
         scheme: String,
     },
+    /// An object store's URL that is not of the right form.
+    #[error(transparent)]
+    Location(#[from] LocationError),
     /// A `file://` URL that names a host, has a query or fragment, or is the root directory.
     #[error(
         "{0:?} does not name a directory of this machine below the root directory; write it like file:///home/me/workspace"
@@ -62,6 +66,12 @@ impl WorkspaceId {
         Url::parse(&self.0).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
     }
 
+    /// Where it is in object storage, unless it is a `file://` root.
+    #[must_use]
+    pub fn location(&self) -> Option<Location> {
+        Location::parse(&self.0)?.ok()
+    }
+
     /// The id of the workspace whose root is this directory. `None` unless the path is absolute.
     #[must_use]
     pub fn of_directory(directory: &Path) -> Option<Self> {
@@ -91,7 +101,13 @@ impl FromStr for WorkspaceId {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
+        if let Some(location) = Location::parse(text) {
+            return Ok(Self(location?.to_string()));
+        }
         let url = Url::parse(text).map_err(|_| ParseError::NotAUrl(text.to_owned()))?;
+        if matches!(url.scheme(), "az" | "s3") {
+            return Err(ParseError::NotAUrl(text.to_owned()));
+        }
         if url.scheme() != "file" {
             return Err(ParseError::Scheme { scheme: url.scheme().to_owned() });
         }
@@ -255,8 +271,22 @@ mod tests {
         }
         assert!(matches!("/data/ws".parse::<WorkspaceId>(), Err(ParseError::NotAUrl(_))));
         assert!(
-            matches!("s3://bucket/ws".parse::<WorkspaceId>(), Err(ParseError::Scheme { scheme }) if scheme == "s3")
+            matches!("gs://bucket/ws".parse::<WorkspaceId>(), Err(ParseError::Scheme { scheme }) if scheme == "gs")
         );
+    }
+
+    #[test]
+    fn a_container_or_bucket_is_a_storage_root_with_or_without_a_prefix() {
+        for (text, normal) in [("AZ://ml/ws/", "az://ml/ws"), ("s3://my.bucket", "s3://my.bucket")] {
+            let id: WorkspaceId = text.parse().expect("a URL");
+            assert_eq!((id.as_str(), id.directory()), (normal, None));
+            assert_eq!(id.location().expect("a store").to_string(), normal);
+            let version = id.model("models").version(2);
+            assert_eq!(version.to_string().parse(), Ok(version));
+        }
+        for text in ["az:ml", "s3:/bucket", "az://ML", "s3://b"] {
+            assert!(text.parse::<WorkspaceId>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,39 +1,12 @@
-//! What a model consists of: its files with their sums. The digest of the manifest is the digest of the model.
+//! The manifest of a model, made from the files that are registered.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+pub use serving::manifest::{MAX_FILES, Manifest, ManifestFile};
 
-use super::blob::Digest;
 use super::entry::{EntryError, inspect, inspect_entry, unreadable};
 use super::hash_cache::HashCache;
-
-/// Files in one model.
-pub const MAX_FILES: usize = 100_000;
-
-/// The files of a model version, in the order of their paths.
-///
-/// Paths start with the base name of what was registered, because scripts find it under that name:
-/// `ridge.joblib`, or `bert/config.json`. Permissions are not part of a model, nor are folders without files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Format of the manifest.
-    pub format: u32,
-    /// The files.
-    pub files: Vec<ManifestFile>,
-}
-
-/// One file of a [`Manifest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManifestFile {
-    /// Path with `/` between folders.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    /// Digest of the content.
-    pub digest: Digest,
-}
 
 /// A manifest with the files that it was made from.
 #[derive(Clone, Debug)]
@@ -42,23 +15,6 @@ pub struct Scan {
     pub manifest: Manifest,
     /// For each file of the manifest, where it is on this machine.
     pub sources: Vec<PathBuf>,
-}
-
-impl Manifest {
-    /// The manifest as it is stored; equal manifests give equal bytes.
-    ///
-    /// # Panics
-    /// Never: a manifest serialises.
-    #[must_use]
-    pub fn write(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a manifest serialises")
-    }
-
-    /// Digest of the manifest.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        Digest::of(&self.write())
-    }
 }
 
 impl Scan {

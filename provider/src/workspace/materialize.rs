@@ -3,7 +3,7 @@
 //! A folder appears whole or not at all: it is made under a temporary name beside its place and renamed.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serving::service::{CodeRef, ModelRef};
 
@@ -60,7 +60,7 @@ pub async fn materialize_model(
     let staging = Staging::beside(destination)?;
     let mut folders = BTreeSet::new();
     for file in &manifest.files {
-        let relative = plain(&file.path).ok_or_else(|| MaterializeError::Content {
+        let relative = file.relative().ok_or_else(|| MaterializeError::Content {
             digest,
             message: format!("{:?} leaves its folder", file.path),
         })?;
@@ -90,7 +90,9 @@ pub async fn materialize_code(
     catalogue.copy_blob(&digest, &archive_file).await?;
     let staging = Staging::beside(destination)?;
     let target = staging.path().to_owned();
-    let unpacked = tokio::task::spawn_blocking(move || unpack(&archive_file, &target)).await;
+    let unpacked =
+        tokio::task::spawn_blocking(move || objects::archive::unpack(std::fs::File::open(&archive_file)?, &target))
+            .await;
     let message = match unpacked {
         Ok(Ok(())) => return staging.finish(destination),
         Ok(Err(error)) => error.to_string(),
@@ -99,40 +101,13 @@ pub async fn materialize_code(
     Err(MaterializeError::Content { digest, message })
 }
 
-fn unpack(archive: &Path, target: &Path) -> zip::result::ZipResult<()> {
-    let mut archive = zip::ZipArchive::new(std::fs::File::open(archive)?)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index)?;
-        let path =
-            entry.enclosed_name().ok_or(zip::result::ZipError::InvalidArchive("a path leaves the folder".into()))?;
-        let path = target.join(path);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut file = std::fs::File::create_new(&path)?;
-        std::io::copy(&mut entry, &mut file)?;
-        #[cfg(unix)]
-        if entry.unix_mode().is_some_and(|mode| mode & 0o100 != 0) {
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        }
-    }
-    Ok(())
-}
-
-/// A relative path without `.`, `..` and the like.
-fn plain(path: &str) -> Option<&Path> {
-    let path = Path::new(path);
-    let inside = path.components().all(|component| matches!(component, Component::Normal(_)));
-    (inside && path.components().next().is_some()).then_some(path)
-}
-
 impl Catalogue {
     /// Reads the manifest of a model version.
     pub async fn manifest(&self, digest: &Digest) -> Result<Manifest, Error> {
         let bytes = self.read_blob(digest).await?;
         serde_json::from_slice(&bytes).map_err(|source| Error::Damaged {
             workspace: self.workspace.clone(),
-            path: digest.path().to_string(),
+            path: digest.to_string(),
             source,
         })
     }

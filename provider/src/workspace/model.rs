@@ -1,6 +1,9 @@
 //! Registering models: contents first, then the document that names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use serde::Serialize;
 
@@ -11,6 +14,9 @@ use super::error::Error;
 use super::manifest::Scan;
 use super::revisions::{Revision, now};
 use super::store::Catalogue;
+
+/// Files of a model that are put at once, each with up to 24 MiB in memory.
+const FILES_AT_ONCE: usize = 4;
 
 /// What a model is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -97,8 +103,8 @@ impl Catalogue {
             Begun::Adopted(model) => return Ok(model),
             Begun::Intent(intent) => intent,
         };
-        let _held = self.hold_blobs().await?;
-        match self.put_model(scan).await {
+        let held = self.hold_blobs().await?;
+        match self.put_model(scan).await.and_then(|manifest| held.check().map(|()| manifest)) {
             Ok(manifest) => {
                 let mut body = intent.body.clone();
                 body.advance(manifest);
@@ -125,9 +131,10 @@ impl Catalogue {
             return Err(RegisterError::Properties(lost));
         }
         let updated = {
-            let _held = self.hold_blobs().await?;
+            let held = self.hold_blobs().await?;
             let manifest = self.put_model(scan).await?;
             let references = self.service_references().await?;
+            held.check()?;
             let id = self.workspace.model(name).to_string();
             let in_use = |version: u64| match &references {
                 Some(references) => references.models.get(&id).is_some_and(|used| used.contains_key(&version)),
@@ -170,9 +177,13 @@ impl Catalogue {
 
     /// Puts the files of a model, each content once, then their manifest.
     async fn put_model(&self, scan: &Scan) -> Result<Digest, Error> {
-        for (file, source) in scan.manifest.files.iter().zip(&scan.sources) {
-            self.put_file(source, &file.digest, file.size).await?;
-        }
+        // One content once, also when several files have it; two uploads of it at once would make two objects.
+        let mut seen = BTreeSet::new();
+        let files = scan.manifest.files.iter().zip(&scan.sources).filter(|(file, _)| seen.insert(file.digest));
+        let files: Vec<_> = files.map(|(file, source)| (source.clone(), file.digest, file.size)).collect();
+        let put =
+            |(source, digest, size): (PathBuf, Digest, u64)| async move { self.put_file(&source, &digest, size).await };
+        futures_util::stream::iter(files).map(put).buffer_unordered(FILES_AT_ONCE).try_collect::<()>().await?;
         self.put_blob(scan.manifest.write().into()).await
     }
 

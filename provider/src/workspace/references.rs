@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
+use serving::digest::Digest;
 use serving::document::Reserved;
 use serving::service::{ModelRef, Service};
 
-use super::blob::Digest;
 use super::document::{ComputeBody, ComputeLocation, EnvironmentBody, Kind, ModelBody};
 use super::error::Error;
 use super::store::Catalogue;
@@ -76,6 +76,9 @@ impl Catalogue {
         let mut references = ServiceReferences::default();
         for name in self.names(Kind::Compute).await? {
             let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
+            if self.is_remote() && !compute.body.location.is_here() {
+                return Ok(None);
+            }
             let ComputeLocation::Local { directory, .. } = compute.body.location else { return Ok(None) };
             if read_services(Path::new(&directory), &mut references).is_none() {
                 return Ok(None);

@@ -4,7 +4,8 @@
 //! remover claims the next number with a document that says so, removes the older revisions, lowest first, and that
 //! one last. So at any moment the highest number tells the truth, and a kill leaves nothing half-told.
 
-use futures_util::TryStreamExt;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::Deserialize;
@@ -16,6 +17,8 @@ use super::store::Catalogue;
 
 /// Old revisions that are kept, for a look at what happened. A writer that is further behind finds its base gone.
 const HISTORY: usize = 32;
+/// Objects of a tree that are removed at once.
+const REMOVALS: usize = 16;
 /// How often a change starts again after another writer was faster.
 pub(super) const ATTEMPTS: usize = 16;
 
@@ -153,8 +156,12 @@ impl Catalogue {
         })?;
         bytes.push(b'\n');
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&path, bytes.into(), options).await {
+        let written = Bytes::from(bytes);
+        match self.store.put_opts(&path, written.clone().into(), options).await {
             Ok(_) => {}
+            // A request that was repeated, because its answer was lost, finds what it has written itself.
+            Err(object_store::Error::AlreadyExists { .. })
+                if self.is_remote() && self.holds(&path, &written).await? => {}
             Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
             Err(source) => return Err(self.failed("write", &path, source)),
         }
@@ -170,6 +177,19 @@ impl Catalogue {
             self.remove_file(&folder.clone().join(format!("{other}.json"))).await?;
         }
         Ok(true)
+    }
+
+    /// Whether an object has just this content.
+    async fn holds(&self, path: &Path, content: &Bytes) -> Result<bool, Error> {
+        let found = match self.store.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(found) => Ok(found == content),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(self.failed("read", path, source)),
+        }
     }
 
     /// Changes an object that is there, and marks it as changed since its create. `change` may be called again when
@@ -230,11 +250,10 @@ impl Catalogue {
     pub(super) async fn remove_tree(&self, folder: &str) -> Result<(), Error> {
         let prefix = Path::from(folder);
         let failed = |source| self.failed("list", &prefix, source);
-        let all: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
-        for meta in all {
-            self.remove_file(&meta.location).await?;
-        }
-        Ok(())
+        let all: Vec<object_store::ObjectMeta> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
+        let removals =
+            futures_util::stream::iter(all).map(|meta| async move { self.remove_file(&meta.location).await });
+        removals.buffer_unordered(REMOVALS).try_collect().await
     }
 
     pub(super) async fn remove_file(&self, path: &Path) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
+pub use objects::archive::{MAX_BYTES, MAX_FILES};
 use serving::name::EntryScriptViolation;
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
@@ -20,10 +21,6 @@ use super::entry::{EntryError, inspect, inspect_entry, unreadable};
 use super::error::Error;
 use super::store::Catalogue;
 
-/// Bytes of all files in one snapshot.
-pub const MAX_BYTES: u64 = 300_000_000;
-/// Files in one snapshot.
-pub const MAX_FILES: usize = 50_000;
 /// What is never part of a snapshot: it changes by itself and no service needs it.
 const NEVER: [&str; 3] = [".git", "__pycache__", AMLIGNORE];
 const AMLIGNORE: &str = ".amlignore";
@@ -86,6 +83,7 @@ pub struct Snapshot {
     directory: PathBuf,
     ignore_file: &'static str,
     files: Vec<SnapshotFile>,
+    bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +132,13 @@ impl Snapshot {
             files.push(SnapshotFile { path, source, executable: executable(&metadata) });
         }
         files.sort_unstable();
-        Ok(Self { directory: directory.to_owned(), ignore_file, files })
+        Ok(Self { directory: directory.to_owned(), ignore_file, files, bytes: total })
+    }
+
+    /// Size of all files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Paths of the files, with `/` between folders, sorted.

@@ -3,15 +3,17 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use objects::{Downloads, Failure, Location, Patience};
 
 use super::error::Error;
 use super::id::WorkspaceId;
+use super::sweep::PATIENCE;
 use crate::storage::Storage;
 
 /// How long a writer waits for a sweep, which takes seconds.
@@ -25,13 +27,28 @@ pub(super) const LOCK_FILE: &str = "catalogue.lock";
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     pub(super) workspace: WorkspaceId,
+    /// For documents and whatever somebody waits for.
     pub(super) store: Arc<dyn ObjectStore>,
+    /// For contents, whose transfers are worth more patience.
+    pub(super) bulk: Arc<dyn ObjectStore>,
+    pub(super) downloads: Downloads,
     directory: Option<PathBuf>,
+    location: Option<Location>,
 }
 
 impl Catalogue {
     /// Access to the storage of a workspace. Touches nothing: the workspace need not exist.
-    pub fn open(workspace: &WorkspaceId, _: &Storage) -> Result<Self, Error> {
+    pub fn open(workspace: &WorkspaceId, storage: &Storage) -> Result<Self, Error> {
+        if let Some(location) = workspace.location() {
+            let open = |patience| {
+                storage
+                    .open(&location, patience)
+                    .map_err(|source| Error::Unreachable { workspace: workspace.clone(), source })
+            };
+            let (store, bulk) = (open(Patience::Short)?, open(Patience::Long)?);
+            let (workspace, location) = (workspace.clone(), Some(location));
+            return Ok(Self { workspace, store, bulk, downloads: Downloads::default(), directory: None, location });
+        }
         let directory = workspace.directory();
         let prefix = directory.as_deref().map_or_else(|| Path::parse(""), Path::from_absolute_path);
         let prefix = prefix.map_err(|source| Error::Storage {
@@ -40,8 +57,9 @@ impl Catalogue {
             path: "the root".to_owned(),
             source: Box::new(source.into()),
         })?;
-        let store = PrefixStore::new(LocalFileSystem::new().with_fsync(true), prefix);
-        Ok(Self { workspace: workspace.clone(), store: Arc::new(store), directory })
+        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(LocalFileSystem::new().with_fsync(true), prefix));
+        let (workspace, bulk) = (workspace.clone(), store.clone());
+        Ok(Self { workspace, store, bulk, downloads: Downloads::default(), directory, location: None })
     }
 
     /// Id of the workspace.
@@ -56,8 +74,26 @@ impl Catalogue {
         self.directory.as_deref()
     }
 
+    /// Whether the workspace is in an object store, which has no locks.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        self.location.is_some()
+    }
+
+    /// Directory of this machine for what is made from the workspace and can be made again, such as virtual
+    /// environments: the workspace's own, or of one in an object store a folder of the user's cache. `None` if the user
+    /// has no cache.
+    #[must_use]
+    pub fn workshop(&self) -> Option<PathBuf> {
+        let cached = || {
+            let name = serving::cluster::workspace_hash(self.workspace.as_str());
+            Some(crate::user_cache::directory()?.join("workspaces").join(name))
+        };
+        self.directory.clone().or_else(cached)
+    }
+
     /// Keeps blobs from being removed until the guard is dropped: from putting (or finding) a blob to the document
-    /// that names it.
+    /// that names it. In an object store nothing is locked; see [`sweep`](super::sweep) for what keeps them there.
     pub async fn hold_blobs(&self) -> Result<Guard, Error> {
         self.lock_patiently(File::try_lock_shared).await
     }
@@ -83,16 +119,25 @@ impl Catalogue {
         patience: Duration,
         attempt: fn(&File) -> Result<(), TryLockError>,
     ) -> Result<Option<Guard>, Error> {
-        let Some(directory) = &self.directory else { return Ok(Some(Guard { _file: None })) };
+        let guard = |file| Guard {
+            _file: file,
+            since: self.is_remote().then(SystemTime::now),
+            workspace: self.workspace.clone(),
+        };
+        let Some(directory) = &self.workshop() else { return Ok(Some(guard(None))) };
         let path = directory.join(LOCK_FILE);
         let failed = |action, source| Error::Io { action, path: path.display().to_string(), source };
         let mut waited = Duration::ZERO;
         loop {
-            create_private_directory(directory).map_err(|source| failed("create the directory of", source))?;
+            match create_private_directory(directory) {
+                // Beside an object store the lock only guards what is built here, which then fails by itself.
+                Err(_) if self.is_remote() => return Ok(Some(guard(None))),
+                made => made.map_err(|source| failed("create the directory of", source))?,
+            }
             let file = File::options().create(true).append(true).open(&path);
             let file = file.map_err(|source| failed("open", source))?;
             match attempt(&file) {
-                Ok(()) if is_at(&file, &path) => return Ok(Some(Guard { _file: Some(file) })),
+                Ok(()) if is_at(&file, &path) => return Ok(Some(guard(Some(file)))),
                 // Removed with the workspace that was here, between the two calls.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if waited >= patience => return Ok(None),
@@ -106,7 +151,15 @@ impl Catalogue {
     }
 
     pub(super) fn failed(&self, action: &'static str, path: &Path, source: object_store::Error) -> Error {
-        Error::Storage { workspace: self.workspace.clone(), action, path: path.to_string(), source: Box::new(source) }
+        let (workspace, path) = (self.workspace.clone(), path.to_string());
+        match &self.location {
+            Some(location) => {
+                // Its whole text may hold what was sent.
+                tracing::debug!(%path, failure = ?Failure::of(location, &source), "The store failed.");
+                Error::Remote { workspace, action, path, failure: Failure::of(location, &source) }
+            }
+            None => Error::Storage { workspace, action, path, source: Box::new(source) },
+        }
     }
 }
 
@@ -114,6 +167,19 @@ impl Catalogue {
 #[derive(Debug)]
 pub struct Guard {
     _file: Option<File>,
+    since: Option<SystemTime>,
+    workspace: WorkspaceId,
+}
+
+impl Guard {
+    /// Fails if contents that were found may be gone. Call right before the document that names them is written.
+    pub fn check(&self) -> Result<(), Error> {
+        let in_time = |since: &SystemTime| since.elapsed().is_ok_and(|elapsed| elapsed < PATIENCE);
+        if self.since.as_ref().is_none_or(in_time) {
+            return Ok(());
+        }
+        Err(Error::TooSlow { workspace: self.workspace.clone(), hours: PATIENCE.as_secs() / 3600 })
+    }
 }
 
 /// Whether the path still leads to this file.

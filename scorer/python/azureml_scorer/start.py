@@ -8,6 +8,10 @@ from azureml_scorer import settings as settings_module
 
 
 def main():
+    if sys.argv[1:] == ["fetch"]:
+        from azureml_scorer import _core
+
+        sys.exit(_core.fetch())
     settings = read()
     listeners, grpc = _listeners(settings), _listener(settings.grpc_port)
     if settings.listen_fd is None and not settings.debug_port:

@@ -2,7 +2,6 @@
 //!
 //! User code only ever appends to a bounded queue. A storage that is slow or gone costs rows, never time of a request.
 
-mod client;
 mod folder;
 mod objects;
 mod queue;

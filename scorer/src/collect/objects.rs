@@ -1,20 +1,15 @@
 //! Objects of a storage that has no append everywhere: each write makes a new one, whose name no other writer uses.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
-use super::client::Connector;
 use super::queue::Batch;
 use super::settings::{Azure, Target};
-
-/// Longest time of one request; what takes longer is repeated.
-pub(super) const REQUEST: Duration = Duration::from_mins(1);
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
+use objects::Client;
 
 /// Writes batches as objects. Used on one thread.
 pub(crate) struct Objects {
@@ -34,7 +29,7 @@ impl Objects {
                 let builder = AmazonS3Builder::from_env()
                     .with_bucket_name(bucket)
                     .with_retry(no_retry())
-                    .with_http_connector(Connector);
+                    .with_http_connector(Client::new());
                 let http = std::env::var("AWS_ENDPOINT_URL").or_else(|_| std::env::var("AWS_ENDPOINT"));
                 let http = http.is_ok_and(|endpoint| endpoint.starts_with("http://"));
                 let store = builder.with_client_options(client(http)).build();
@@ -68,7 +63,7 @@ fn azure_store(azure: &Azure) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(&azure.container)
         .with_retry(no_retry())
-        .with_http_connector(Connector)
+        .with_http_connector(Client::new())
         .with_use_emulator(azure.emulator);
     if let Some(account) = &azure.account {
         builder = builder.with_account(account);

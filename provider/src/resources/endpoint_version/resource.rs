@@ -49,6 +49,7 @@ impl Resource for EndpointVersionResource {
         let service = document_of(&*cluster, &id, "create").await?;
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &id))?;
         let template = template(context, &catalogue, &planned).await?;
+        held.check().or_explain(cannot("create", &id))?;
         let wanted = document::created(&planned, template, &context.data().owner);
         let is_adopted = is_adopted(&id, service.versions.get(&id.name), &wanted)?;
         let change = change(&id, &planned, wanted, &catalogue);
@@ -117,6 +118,7 @@ impl Resource for EndpointVersionResource {
         };
         let held = catalogue.hold_blobs().await.or_explain(cannot("update", &id))?;
         let template = template(context, &catalogue, &planned).await?;
+        held.check().or_explain(cannot("update", &id))?;
         let wanted = document::updated(&planned, template, present);
         let change = change(&id, &planned, wanted, &catalogue);
         let updated = endpoint::update_version(&*cluster, &change, &limits(context)).await;
@@ -170,7 +172,7 @@ async fn template(
     planned: &EndpointVersion,
 ) -> Result<Template, Diagnostics> {
     let source = prepare::source(&planned.deployment).await?;
-    let prepared = prepare::template(catalogue, &planned.deployment, &source);
+    let prepared = prepare::template(cluster, catalogue, &planned.deployment, &source);
     context.bounded("preparing what the replicas need", prepared).await?
 }
 

@@ -25,7 +25,7 @@ fn open(url: &Attr<String>, attribute: &str, settings: &Settings) -> Result<Cata
 
 fn body(planned: &Workspace) -> Result<WorkspaceBody, Diagnostics> {
     let (name, storage_url) = (planned.name.require("name")?, planned.storage_url.require("storage_url")?);
-    Ok(WorkspaceBody { name: name.clone(), storage_url: storage_url.clone() })
+    Ok(WorkspaceBody { name: name.clone(), storage_url: storage_url.clone(), destroying: false })
 }
 
 #[async_trait]
@@ -51,6 +51,7 @@ impl Resource for WorkspaceResource {
             })?;
         }
         let body = body(&planned)?;
+        catalogue.check_place().await.or_explain(&summary)?;
         let owner = &context.data().owner;
         // Against what removes the traces of a workspace that was here before.
         let _held = catalogue.hold_blobs().await.or_explain(&summary)?;
