@@ -31,9 +31,9 @@ impl Hop {
         let (name, shown) = (wire::HOP_SECRET_FILE, path.display());
         let mut secret = Vec::new();
         // One byte more, so that a file above the limit is seen to be one.
-        File::open(path)
-            .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut secret))
-            .map_err(|error| format!("{name}: {shown} cannot be read: {error}; mount the service's hop secret there"))?;
+        File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut secret)).map_err(|error| {
+            format!("{name}: {shown} cannot be read: {error}; mount the service's hop secret there")
+        })?;
         secret.truncate(secret.trim_ascii_end().len());
         if secret.is_empty() {
             return Err(format!("{name}: {shown} is empty; write the service's hop secret into it"));

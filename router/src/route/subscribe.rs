@@ -96,12 +96,7 @@ enum Answer {
     Refused,
 }
 
-async fn ask(
-    thread: &Thread,
-    upstream: &mut Upstream,
-    limit: u32,
-    hop: Option<&Hop>,
-) -> Result<Answer, HeadError> {
+async fn ask(thread: &Thread, upstream: &mut Upstream, limit: u32, hop: Option<&Hop>) -> Result<Answer, HeadError> {
     let mut question = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n", wire::SLOT_PATH).into_bytes();
     if let Some(hop) = hop {
         question.extend_from_slice(hop.line());

@@ -44,9 +44,13 @@ pub(super) struct Parts {
 enum Phase {
     Serving,
     /// Callers are still served, and told nothing, while every node hears that none should come.
-    Withdrawing { until: Instant },
+    Withdrawing {
+        until: Instant,
+    },
     /// The data path finishes what it has.
-    Draining { until: Instant },
+    Draining {
+        until: Instant,
+    },
 }
 
 pub(super) struct Engine {
@@ -289,7 +293,10 @@ impl Engine {
         match self.phase {
             Phase::Serving => {
                 let time = ms(self.parts.config.timeouts.withdraw_ms);
-                tracing::info!(withdraw_ms = time.as_millis(), "ending: not ready any more, and serving on until that is known");
+                tracing::info!(
+                    withdraw_ms = time.as_millis(),
+                    "ending: not ready any more, and serving on until that is known"
+                );
                 self.phase = Phase::Withdrawing { until: Instant::now() + time };
             }
             Phase::Withdrawing { .. } => self.drain(ToWorker::Drain).await,

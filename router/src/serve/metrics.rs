@@ -34,7 +34,11 @@ pub(super) fn render(facts: &Facts) -> String {
     page.line("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     page.about("ready", "gauge", "1 while callers may come.");
     page.line("ready", &[], u8::from(facts.ready));
-    page.about("watch_connected", "gauge", "1 while the API server answers the watch; without it the last table is kept.");
+    page.about(
+        "watch_connected",
+        "gauge",
+        "1 while the API server answers the watch; without it the last table is kept.",
+    );
     for (watch, connected) in &facts.links {
         page.line("watch_connected", &[("watch", watch)], u8::from(*connected));
     }

@@ -73,10 +73,8 @@ fn an_entry_is_put_together_of_document_keys_hop_secret_and_pods() {
     assert_eq!(entry.hop, Some(HopSecret("hop".into())), "without the line end");
     assert_eq!(entry.keys.as_ref().expect("keyed").accepted, [DIGEST]);
     let replica = |id: &str, address: &str| Replica { id: id.into(), address: Address::Tcp(address.into()) };
-    let expected = BTreeMap::from([(
-        "blue".to_owned(),
-        vec![replica("a-1", "10.0.0.1:5001"), replica("a-2", "[fd00::1]:5001")],
-    )]);
+    let expected =
+        BTreeMap::from([("blue".to_owned(), vec![replica("a-1", "10.0.0.1:5001"), replica("a-2", "[fd00::1]:5001")])]);
     assert_eq!(entry.replicas, expected, "and none of a version that the document does not have");
     assert_eq!(served.generations, BTreeMap::from([("diabetes".to_owned(), 3)]));
     assert!(served.diverted.is_empty(), "green has no share");

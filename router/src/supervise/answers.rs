@@ -9,8 +9,8 @@ use serving::snapshot::{ServiceStats, ToWorker};
 use tokio::sync::oneshot;
 
 use super::engine::Supervisor;
-use crate::documents;
 use super::replica::{Replica, Stage};
+use crate::documents;
 
 /// How long the worker may take to send its counters.
 const PATIENCE: Duration = Duration::from_secs(5);

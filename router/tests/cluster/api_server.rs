@@ -206,14 +206,15 @@ fn exchange(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         drop(state);
         return answer(stream, 200, &lease.to_string());
     }
-    let plural = path.strip_prefix("/api/v1/namespaces/ns/").and_then(|plural| {
-        KINDS.iter().map(|(known, _)| *known).find(|known| *known == plural)
-    });
+    let plural = path
+        .strip_prefix("/api/v1/namespaces/ns/")
+        .and_then(|plural| KINDS.iter().map(|(known, _)| *known).find(|known| *known == plural));
     let Some(plural) = plural else {
         drop(state);
         return status(stream, 404, "NotFound");
     };
-    let query: BTreeMap<String, String> = query.split('&').filter_map(|pair| pair.split_once('=')).map(decoded).collect();
+    let query: BTreeMap<String, String> =
+        query.split('&').filter_map(|pair| pair.split_once('=')).map(decoded).collect();
     if query.get("watch").is_some_and(|watch| watch == "true" || watch == "1") {
         drop(state);
         return watch(stream, shared, plural, &query);
@@ -239,11 +240,18 @@ fn selected(object: &Value, query: &BTreeMap<String, String>) -> bool {
     };
     let labels = &object["metadata"]["labels"];
     pairs("labelSelector").iter().all(|(name, value)| labels[name] == json!(value))
-        && pairs("fieldSelector").iter().all(|(name, value)| name != "metadata.name" || object["metadata"]["name"] == json!(value))
+        && pairs("fieldSelector")
+            .iter()
+            .all(|(name, value)| name != "metadata.name" || object["metadata"]["name"] == json!(value))
 }
 
 /// Sends events until the connection ends.
-fn watch(mut stream: &TcpStream, shared: &Shared, plural: &str, query: &BTreeMap<String, String>) -> std::io::Result<()> {
+fn watch(
+    mut stream: &TcpStream,
+    shared: &Shared,
+    plural: &str,
+    query: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
     let mut seen: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
     let mut send = |event: &Value| {

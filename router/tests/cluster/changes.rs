@@ -24,7 +24,8 @@ fn a_service_is_scored_with_its_keys_through_the_pods_that_are_ready() {
     until("the second pod is used", || (fe.score(&a).text() == "second").then_some(()));
     namespace.terminate("a-1");
     until("only the second pod is listed", || {
-        (fe.metric("azureml_fe_replicas{service=\"diabetes\",version=\"diabetes\"}").as_deref() == Some("1")).then_some(())
+        (fe.metric("azureml_fe_replicas{service=\"diabetes\",version=\"diabetes\"}").as_deref() == Some("1"))
+            .then_some(())
     });
     let before = first.count();
     for _ in 0..10 {

@@ -49,12 +49,7 @@ impl Replica {
     }
 }
 
-fn exchange(
-    mut stream: &TcpStream,
-    name: &str,
-    count: &AtomicUsize,
-    hops: &Mutex<Vec<Option<String>>>,
-) -> Option<()> {
+fn exchange(mut stream: &TcpStream, name: &str, count: &AtomicUsize, hops: &Mutex<Vec<Option<String>>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {

@@ -28,7 +28,10 @@ fn token(key: u8, issuer: &str, service: &str, subject: &str) -> String {
 
 fn score(fe: &Fe, service: &TestService, token: &str) -> u16 {
     let path = service.path();
-    fe.client().send(format!("GET {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n")).response().status
+    fe.client()
+        .send(format!("GET {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n"))
+        .response()
+        .status
 }
 
 fn signing(namespace: &Namespace, key: u8) {
@@ -64,7 +67,10 @@ fn tokens_are_verified_by_the_keys_of_the_secret_whenever_they_arrive() {
 
 #[test]
 fn a_service_account_of_the_cluster_gets_a_token_and_others_get_none() {
-    let subjects = format!("[attempts]\nfailures = 1000000\n[issuers]\nrefetch_ms = 1\n[tokens.service_accounts]\naudience = \"{}\"\nsubjects = [\"{ACCOUNT}\"]\n", audience(Kind::Webservice, "api"));
+    let subjects = format!(
+        "[attempts]\nfailures = 1000000\n[issuers]\nrefetch_ms = 1\n[tokens.service_accounts]\naudience = \"{}\"\nsubjects = [\"{ACCOUNT}\"]\n",
+        audience(Kind::Webservice, "api")
+    );
     let replica = Replica::start("r");
     let (namespace, a) = (Namespace::new(), service("diabetes").tokens());
     namespace.access(&[(&a, &[])]);

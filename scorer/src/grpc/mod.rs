@@ -114,7 +114,10 @@ impl GrpcInferenceService for Service {
         Ok(Response::new(ServerLiveResponse { live }))
     }
 
-    async fn server_ready(&self, request: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
+    async fn server_ready(
+        &self,
+        request: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
         let ready = self.get("/v2/health/ready", request.metadata()).await?.status == 200;
         Ok(Response::new(ServerReadyResponse { ready }))
     }

@@ -161,9 +161,7 @@ impl Settings {
             return Err(error("issuers", format!("has {} entries, but {MAX_ISSUERS} is the most", self.issuers.len())));
         }
         if let Some(accounts) = &self.service_accounts {
-            accounts
-                .check()
-                .map_err(|problem| error(format!("service_accounts.{}", problem.path), problem.problem))?;
+            accounts.check().map_err(|problem| error(format!("service_accounts.{}", problem.path), problem.problem))?;
         }
         for (index, issuer) in self.issuers.iter().enumerate() {
             let at = |problem: SettingsError| error(format!("issuers[{index}].{}", problem.path), problem.problem);

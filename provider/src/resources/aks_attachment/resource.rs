@@ -19,6 +19,7 @@ use crate::cluster::{Cluster as _, Error, deploy};
 use crate::deployment::failure;
 use crate::diagnostics::{OrExplain as _, explain};
 use crate::provider::Settings as Provider;
+use crate::storage::StorageError;
 use crate::workspace::claim::spec_digest;
 use crate::workspace::document::ComputeLocation;
 use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody, WorkspaceId};
@@ -332,8 +333,14 @@ async fn bring_up(
 }
 
 /// Environment of what reads the workspace's storage in the cluster.
-fn storage(_: &Provider, _: &ComputeId, _: &Attachment) -> Result<BTreeMap<String, String>, Error> {
-    Ok(BTreeMap::new())
+fn storage(
+    provider: &Provider,
+    id: &ComputeId,
+    attachment: &Attachment,
+) -> Result<BTreeMap<String, String>, StorageError> {
+    // A workspace without a location is a folder of this machine, which a plan refuses.
+    let Some(location) = id.workspace.location() else { return Ok(BTreeMap::new()) };
+    provider.storage.pod_environment(&location, attachment.storage_endpoint.as_deref())
 }
 
 /// Lets the services run as the compute says now.
@@ -400,11 +407,14 @@ async fn read(
             None
         }
     };
+    // What cannot be told now, offline or before another apply, is no difference.
+    let storage = storage(&context.data(), id, &attachment).ok();
+    let complete = |found: &Found| found.missing.is_empty() && found.reads_storage_with(storage.as_ref());
     let status = match &found {
         Some(found) if found.missing.is_empty() && found.running.is_some() && compute.header.committed => {
             status::RUNNING
         }
-        Some(found) if found.missing.is_empty() => status::STOPPED,
+        Some(found) if complete(found) => status::STOPPED,
         _ => status::INCOMPLETE,
     };
     Ok(shown(id, &place, &attachment, found.as_ref(), status))

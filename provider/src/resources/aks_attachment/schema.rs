@@ -13,7 +13,8 @@ pub(super) mod status {
     pub(in super::super) const RUNNING: &str = "Running";
     /// No router answers.
     pub(in super::super) const STOPPED: &str = "Stopped";
-    /// Something that the attachment made was removed by hand; the next apply makes it again.
+    /// Something that the attachment made was removed by hand, or the credentials of the storage are others now; the next
+    /// apply brings it in order.
     pub(in super::super) const INCOMPLETE: &str = "Incomplete";
 }
 

@@ -60,8 +60,7 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 const CLUSTER_KEYS: &str = "/openid/v1/jwks";
 
 fn description(uri: &str, body: &[u8]) -> Result<Metadata, String> {
-    serde_json::from_slice(body)
-        .map_err(|error| format!("{uri} is not the description of an OpenID provider: {error}"))
+    serde_json::from_slice(body).map_err(|error| format!("{uri} is not the description of an OpenID provider: {error}"))
 }
 
 /// Starts the thread. It ends when nobody can make demands any more.

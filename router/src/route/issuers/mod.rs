@@ -15,8 +15,8 @@ use serving::token::access::{Claims, Decision, KeySet, Presented};
 use serving::token::{Invalid, Issuer};
 
 use self::fetch::Place;
-use super::{ApiServer, Clock};
 use super::event_loop::{oneshot, race, sleep};
+use super::{ApiServer, Clock};
 use crate::config::{Config, Issuers as Times, ms};
 
 /// Requests that wait for the keys of one issuer; above it they are refused.
