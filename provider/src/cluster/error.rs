@@ -39,7 +39,9 @@ pub enum Error {
         namespace: String,
     },
     /// The compute is in no cluster.
-    #[error("compute {compute} is processes of a machine, and not in a cluster; it belongs to an azureml_local_compute")]
+    #[error(
+        "compute {compute} is processes of a machine, and not in a cluster; it belongs to an azureml_local_compute"
+    )]
     NotInACluster {
         /// Id of the compute.
         compute: String,

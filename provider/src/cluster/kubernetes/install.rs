@@ -10,6 +10,9 @@ mod manifests;
 mod objects;
 mod ready;
 mod remove;
+#[cfg(test)]
+#[path = "install/tests.rs"]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -134,7 +137,11 @@ impl Installer {
 
     /// Brings everything to what is wanted, the router last. Nothing is taken from other field managers unless the
     /// attachment says so.
-    pub async fn install(&self, attachment: &Attachment, storage: &BTreeMap<String, String>) -> Result<(), InstallError> {
+    pub async fn install(
+        &self,
+        attachment: &Attachment,
+        storage: &BTreeMap<String, String>,
+    ) -> Result<(), InstallError> {
         let wanted = Manifests { attachment, workspace: &self.ownership.workspace, storage };
         let (namespace, force) = (&self.namespace, attachment.force_conflicts);
         namespace.apply::<ServiceAccount>(&wanted.service_account(), force).await?;

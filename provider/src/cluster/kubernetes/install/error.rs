@@ -22,7 +22,9 @@ pub enum InstallError {
         found: Ownership,
     },
     /// Somebody removes what is made.
-    #[error("something removes or changes what is made in namespace {namespace} at the same time; run terraform apply again")]
+    #[error(
+        "something removes or changes what is made in namespace {namespace} at the same time; run terraform apply again"
+    )]
     Vanished {
         /// The namespace.
         namespace: String,
@@ -67,6 +69,9 @@ pub enum InstallError {
     /// The API server did not do what it was asked to.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The workspace's storage cannot be read by pods.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::StorageError),
     /// Anything else.
     #[error(transparent)]
     Cluster(#[from] Error),

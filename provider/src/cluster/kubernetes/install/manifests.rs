@@ -241,7 +241,8 @@ impl Manifests<'_> {
     }
 
     fn container(&self) -> Value {
-        let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+        let field =
+            |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
         let probe = |path: &str, period: u32, failures: u32| {
             json!({
                 "httpGet": { "path": path, "port": "status" },

@@ -40,7 +40,8 @@ fn a_rolling_update_takes_no_router_away_before_another_is_ready() {
 
 #[test]
 fn a_change_of_the_configuration_makes_new_pods_and_nothing_else_does() {
-    let issuer = serving::token::Issuer { issuer: "https://a".into(), audiences: vec!["api".into()], ..Default::default() };
+    let issuer =
+        serving::token::Issuer { issuer: "https://a".into(), audiences: vec!["api".into()], ..Default::default() };
     let trusting = Attachment { token_issuers: vec![issuer.clone()], ..attachment(Router::default()) };
     let template = |attachment: &Attachment| with(attachment, Manifests::deployment)["spec"]["template"].clone();
     assert_ne!(template(&trusting), template(&attachment(Router::default())));
@@ -72,7 +73,10 @@ fn an_internal_load_balancer_is_asked_for_as_aks_wants_it() {
     assert_eq!((&service["spec"]["type"], &service["spec"]["ports"][0]["port"]), (&json!("LoadBalancer"), &json!(80)));
     let port = Router { service_type: Some(ServiceType::NodePort), node_port: Some(30_080), ..Router::default() };
     let service = with(&attachment(port), Manifests::service);
-    assert_eq!((&service["spec"]["type"], &service["spec"]["ports"][0]["nodePort"]), (&json!("NodePort"), &json!(30_080)));
+    assert_eq!(
+        (&service["spec"]["type"], &service["spec"]["ports"][0]["nodePort"]),
+        (&json!("NodePort"), &json!(30_080))
+    );
 }
 
 #[test]
@@ -94,7 +98,10 @@ fn scorers_are_reached_by_routers_alone() {
 
 #[test]
 fn every_manifest_is_an_object_that_kubernetes_knows() {
-    use k8s_openapi::api::{apps::v1::Deployment, core::v1, networking::v1::NetworkPolicy, policy::v1::PodDisruptionBudget, rbac::v1 as rbac};
+    use k8s_openapi::api::{
+        apps::v1::Deployment, core::v1, networking::v1::NetworkPolicy, policy::v1::PodDisruptionBudget,
+        rbac::v1 as rbac,
+    };
     fn reads<T: serde::de::DeserializeOwned + serde::Serialize>(manifest: &Value) {
         let object: T = serde_json::from_value(manifest.clone()).unwrap_or_else(|error| panic!("{error}: {manifest}"));
         let mut again = serde_json::to_value(object).expect("JSON");

@@ -131,11 +131,8 @@ fn rollout(deployment: &Deployment) -> Rollout {
     if status.observed_generation < deployment.metadata.generation {
         return Rollout { done: false, progress: "the cluster has not taken up the change yet".to_owned() };
     }
-    let (updated, all, available) = (
-        status.updated_replicas.unwrap_or(0),
-        status.replicas.unwrap_or(0),
-        status.available_replicas.unwrap_or(0),
-    );
+    let (updated, all, available) =
+        (status.updated_replicas.unwrap_or(0), status.replicas.unwrap_or(0), status.available_replicas.unwrap_or(0));
     let progress = format!("{updated} of {wanted} pods are up to date, {available} are ready, {all} run");
     Rollout { done: updated == wanted && all == wanted && available == wanted, progress }
 }
@@ -157,9 +154,7 @@ mod tests {
 
     #[test]
     fn a_rollout_is_done_when_no_old_pod_is_left() {
-        let status = |generation: i64, updated: i32, all: i32| {
-            json!({ "observedGeneration": generation, "updatedReplicas": updated, "replicas": all, "availableReplicas": all })
-        };
+        let status = |generation: i64, updated: i32, all: i32| json!({ "observedGeneration": generation, "updatedReplicas": updated, "replicas": all, "availableReplicas": all });
         assert!(rollout(&deployment(&status(2, 2, 2))).done);
         assert!(!rollout(&deployment(&status(1, 2, 2))).done, "of the former template");
         assert!(!rollout(&deployment(&status(2, 2, 3))).done, "an old one is still there");

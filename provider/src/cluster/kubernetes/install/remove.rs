@@ -71,7 +71,9 @@ impl Installer {
 
     async fn delete_all<K: Kind>(&self) -> Result<(), ApiError> {
         for object in self.all::<K>().await? {
-            self.namespace.delete_if::<K>(object.meta().name.as_deref().unwrap_or_default(), object.meta().uid.clone()).await?;
+            self.namespace
+                .delete_if::<K>(object.meta().name.as_deref().unwrap_or_default(), object.meta().uid.clone())
+                .await?;
         }
         Ok(())
     }
