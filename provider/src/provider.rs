@@ -21,9 +21,9 @@ pub struct Config {
     /// See the schema.
     pub storage: Attr<StorageBlock>,
     /// See the schema.
-    pub registry: Attr<RegistryBlock>,
-    /// See the schema.
     pub kubernetes: Attr<BTreeMap<String, Attr<ConnectionBlock>>>,
+    /// See the schema.
+    pub registry: Attr<RegistryBlock>,
 }
 
 /// What resources and data sources work with. Cheap to clone.
@@ -35,10 +35,10 @@ pub struct Settings {
     pub scorers: Scorers,
     /// How remote stores are reached.
     pub storage: Storage,
-    /// How registries are reached, and images built.
-    pub registries: Registries,
     /// How Kubernetes clusters are reached.
     pub connections: Connections,
+    /// How registries are reached, and images built.
+    pub registries: Registries,
 }
 
 /// The provider.
@@ -83,8 +83,8 @@ impl Provider for AzureMl {
             .validate(tfplugin::schema::length_between(1..=256)),
         )
         .attribute("storage", storage::attribute())
-        .attribute("registry", registry::attribute())
         .attribute(connections::NAME, connections::attribute())
+        .attribute("registry", registry::attribute())
     }
 
     fn validate(&self, _: &mut ValidateContext, config: &Config) -> Result<(), Diagnostics> {
@@ -109,9 +109,9 @@ impl Provider for AzureMl {
             Attr::Null => StorageBlock::default(),
         };
         let storage = Storage::new(&block, |name| std::env::var(name).ok());
-        let registries = Registries::new(&config.registry.known().unwrap_or_default(), |name| std::env::var(name).ok());
         let connections = Connections::new(config.kubernetes, |name| std::env::var(name).ok());
-        Ok(Settings { owner, scorers: self.scorers.clone(), storage, registries, connections })
+        let registries = Registries::new(&config.registry.known().unwrap_or_default(), |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage, connections, registries })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

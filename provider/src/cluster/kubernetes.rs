@@ -15,6 +15,8 @@ mod logs;
 mod observe;
 pub mod open;
 pub mod rights;
+#[cfg(test)]
+pub(crate) mod testing;
 mod workload;
 
 use std::collections::BTreeSet;

@@ -109,15 +109,15 @@ pub struct WorkspaceBody {
     pub name: String,
     /// `storage_url` as configured, so that an import plans no change.
     pub storage_url: String,
+    /// Whether its destruction has begun.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroying: bool,
     /// `registry`: where images of its environments are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// `global_registry`: where they are looked for before they are built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_registry: Option<String>,
-    /// Whether its destruction has begun.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub destroying: bool,
 }
 
 impl Body for WorkspaceBody {
@@ -284,7 +284,7 @@ impl ComputeLocation {
     /// Whether it is processes of this machine.
     #[must_use]
     pub fn is_here(&self) -> bool {
-        let Self::Local { machine, .. } = self;
+        let Self::Local { machine, .. } = self else { return false };
         #[cfg(unix)]
         return *machine == crate::cluster::local::machine::Machine::this().id;
         #[cfg(not(unix))]

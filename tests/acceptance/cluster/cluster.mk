@@ -6,7 +6,7 @@ go_missing := there is no Go, which builds a node: install it from https://go.de
 # Only what is said to make counts: the cluster that a shell happens to be set
 # up for is not one to test on.
 given_kubeconfig := $(if $(findstring command line,$(origin KUBECONFIG)),$(KUBECONFIG))
-kubernetes_tests = $(if $(wildcard tests/acceptance/kubernetes/Cargo.toml),$(CARGO) test --release -p acceptance-kubernetes --no-fail-fast,true)
+kubernetes_tests = $(MAKE) kubernetes-tests
 # Runs a command on a node of its own, if this machine can run one. Else says
 # loudly that it did not; under CI that is a failure.
 on_a_node = \
@@ -46,6 +46,12 @@ cluster-lint: ## Checks the Go sources
 	unformatted="$$(gofmt -l $(cluster))"; \
 	[ -z "$$unformatted" ] || { printf 'gofmt changes these files:\n%s\n' "$$unformatted" >&2; exit 1; }; \
 	for module in . kubernetes registry; do GOOS=linux go vet -C $(cluster)/$$module ./...; done
+
+# On the cluster of the environment, with images of what was built here.
+.PHONY: kubernetes-tests
+kubernetes-tests:
+	@$(CARGO) run --release --quiet --package xtask -- images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
+	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --no-fail-fast
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...

@@ -29,6 +29,8 @@ pub struct Attachment {
     pub token_issuers: Vec<Issuer>,
     /// Image of the router that was decided on when it was created or last changed.
     pub image: String,
+    /// What the routers of the last apply said that they are.
+    pub version: Option<String>,
     /// URL that the router answers on, without a trailing slash, once it is known.
     pub base_url: Option<String>,
 }
@@ -50,6 +52,7 @@ impl Default for Attachment {
             force_conflicts: false,
             token_issuers: Vec::new(),
             image: String::new(),
+            version: None,
             base_url: None,
         }
     }

@@ -10,6 +10,9 @@ mod manifests;
 mod objects;
 mod ready;
 mod remove;
+#[cfg(test)]
+#[path = "install/tests.rs"]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

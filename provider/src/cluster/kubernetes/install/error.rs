@@ -69,6 +69,9 @@ pub enum InstallError {
     /// The API server did not do what it was asked to.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The workspace's storage cannot be read by pods.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::StorageError),
     /// Anything else.
     #[error(transparent)]
     Cluster(#[from] Error),

@@ -1,5 +1,9 @@
 //! Which objects of an attachment are there.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -13,7 +17,7 @@ use super::Installer;
 use crate::cluster::{Error, Router};
 
 /// What the cluster shows of an attachment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Found {
     /// Version of the running routers; none if none is ready. Empty if they do not tell it.
     pub running: Option<String>,
@@ -25,6 +29,24 @@ pub struct Found {
     pub image: Option<String>,
     /// How the Service is reached.
     pub service_type: Option<attachment::ServiceType>,
+    /// What the workspace's storage is read with; none if that may not be seen.
+    storage: Option<BTreeMap<String, ByteString>>,
+}
+
+impl Found {
+    /// Whether the workspace's storage is read with these variables, as far as both are known.
+    #[must_use]
+    pub fn reads_storage_with(&self, wanted: Option<&BTreeMap<String, String>>) -> bool {
+        let (Some(found), Some(wanted)) = (&self.storage, wanted) else { return true };
+        found.len() == wanted.len()
+            && wanted.iter().all(|(name, value)| found.get(name).is_some_and(|found| found.0 == value.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found").field("running", &self.running).field("missing", &self.missing).finish_non_exhaustive()
+    }
 }
 
 impl Installer {
@@ -44,7 +66,15 @@ impl Installer {
         absent("Role", ROUTER, self.there::<Role>(ROUTER).await?);
         absent("RoleBinding", ROUTER, self.there::<RoleBinding>(ROUTER).await?);
         absent("ConfigMap", CONFIG, self.there::<ConfigMap>(CONFIG).await?);
-        for secret in [ACCESS, SIGNING_KEYS, STORAGE] {
+        let storage = match self.namespace.get::<Secret>(STORAGE).await {
+            Err(ApiError { problem: Problem::Forbidden(_), .. }) => None,
+            found => {
+                let found = found?;
+                absent("Secret", STORAGE, found.is_some());
+                Some(found.and_then(|secret| secret.data).unwrap_or_default())
+            }
+        };
+        for secret in [ACCESS, SIGNING_KEYS] {
             absent("Secret", secret, self.there::<Secret>(secret).await?);
         }
         absent("PodDisruptionBudget", ROUTER, self.there::<PodDisruptionBudget>(ROUTER).await?);
@@ -60,7 +90,7 @@ impl Installer {
         let containers = spec.and_then(|spec| spec.template.spec).map(|spec| spec.containers).unwrap_or_default();
         let image = containers.into_iter().find(|container| container.name == ROUTER).and_then(|found| found.image);
         let service_type = service.and_then(|service| attachment::ServiceType::of(&service.spec?.type_?));
-        Ok(Found { running, missing, replicas, image, service_type })
+        Ok(Found { running, missing, replicas, image, service_type, storage })
     }
 
     /// Whether an object is there. One that may not be read is taken to be: a plan by an identity with fewer rights shows
