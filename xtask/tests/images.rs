@@ -71,9 +71,9 @@ async fn another_registry_of_the_workspace_is_where_the_next_apply_places_the_im
     assert_eq!(environment.get("image"), Value::Null);
     let mut registry = world.workspace_config("moves");
     registry["registry"] = format!("{}/moved", world.registry()).into();
-    core.update(workspace, registry).await.expect("changed");
-    let environment = core.refresh(environment).await.expect("read").expect("there");
-    let environment = core.update(environment, config.clone()).await.expect("placed");
+    core.update(&workspace, registry).await.expect("changed");
+    let environment = core.refresh(&environment).await.expect("read").expect("there");
+    let environment = core.update(&environment, config.clone()).await.expect("placed");
     assert!(environment.text("image").contains("/moved/azureml-environment@"), "{}", environment.text("image"));
     core.assert_settled(&environment, config).await.expect("settled");
 }
@@ -91,7 +91,8 @@ async fn every_failure_names_its_object_and_cause_on_the_attribute_that_is_to_be
     let (path, text) = create(json!({ "docker": { "base_image": absent } })).await;
     assert!(path.contains("docker") && text.contains(&absent) && text.contains("there is no image"), "{path} {text}");
 
-    let (_, text) = create(json!({ "docker": { "extra_docker_file_steps": ["RUN echo no such library; exit 3"] } })).await;
+    let (_, text) =
+        create(json!({ "docker": { "extra_docker_file_steps": ["RUN echo no such library; exit 3"] } })).await;
     assert!(text.contains("cannot build on the base image") && text.contains("no such library"), "{text}");
 
     let core = world.core(json!({ "base_image": world.images().scorer, "tool": world.broken_tool() })).await;

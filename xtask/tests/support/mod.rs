@@ -55,7 +55,9 @@ fn target() -> PathBuf {
 
 fn on_path(names: &[&str]) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths).flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|path| path.is_file())
+    std::env::split_paths(&paths)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .find(|path| path.is_file())
 }
 
 fn registry_program() -> Option<PathBuf> {
@@ -81,7 +83,10 @@ fn missing() -> Option<&'static str> {
 impl Registry {
     fn start(authentication: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port").port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a port")
+            .port();
         let address = format!("127.0.0.1:{port}");
         let mut config = json!({
             "version": "0.1",
