@@ -8,7 +8,7 @@ use crate::environment::definition;
 use crate::environment::error::Error;
 use crate::workspace::Catalogue;
 use crate::workspace::EnvironmentBody;
-use crate::workspace::document::Resolved;
+use crate::workspace::document::{Definition, Resolved};
 
 const REQUIREMENTS: &str = "requirements.txt";
 /// Begins the line of the log that tells which step runs.
@@ -24,6 +24,10 @@ pub(super) struct Recipe {
     pub(super) dockerfile: String,
     /// Images that the Dockerfile names, for those in registries without encryption.
     pub(super) bases: Vec<String>,
+    /// The attribute that has the packages.
+    pub(super) definition: &'static str,
+    /// Whether the environment says anything of its image.
+    pub(super) docker: bool,
 }
 
 impl Recipe {
@@ -51,7 +55,11 @@ impl Recipe {
         }
         packages(&mut text, &resolved.lock);
         scorer(&mut text, &resolved.scorer.file);
-        Ok(Self { dockerfile: text, bases })
+        let attribute = match body.definition {
+            Definition::PipRequirements(_) => "pip_requirements",
+            Definition::CondaFile(_) => "conda_file",
+        };
+        Ok(Self { dockerfile: text, bases, definition: attribute, docker: body.docker.is_some() })
     }
 
     /// Writes the Dockerfile and what it copies.
@@ -209,7 +217,7 @@ fn environment() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::document::{Definition, Docker, Scorer};
+    use crate::workspace::document::{Docker, Scorer};
 
     fn body(definition: Definition, docker: Option<Docker>) -> EnvironmentBody {
         let resolved = Resolved {
