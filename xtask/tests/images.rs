@@ -91,8 +91,9 @@ async fn every_failure_names_its_object_and_cause_on_the_attribute_that_is_to_be
     let (path, text) = create(json!({ "docker": { "base_image": absent } })).await;
     assert!(path.contains("docker") && text.contains(&absent) && text.contains("there is no image"), "{path} {text}");
 
-    let (_, text) =
+    let (path, text) =
         create(json!({ "docker": { "extra_docker_file_steps": ["RUN echo no such library; exit 3"] } })).await;
+    assert!(path.contains("docker"), "{path}");
     assert!(text.contains("cannot build on the base image") && text.contains("no such library"), "{text}");
 
     let core = world.core(json!({ "base_image": world.images().scorer, "tool": world.broken_tool() })).await;
