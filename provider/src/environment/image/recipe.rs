@@ -22,6 +22,8 @@ pub(super) const PYTHON: &str = "find Python";
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     pub(super) dockerfile: String,
+    /// The Dockerfile, for which it does not matter in which registry the base is.
+    pub(super) identity: String,
     /// Images that the Dockerfile names, for those in registries without encryption.
     pub(super) bases: Vec<String>,
     /// The attribute that has the packages.
@@ -59,7 +61,11 @@ impl Recipe {
             Definition::PipRequirements(_) => "pip_requirements",
             Definition::CondaFile(_) => "conda_file",
         };
-        Ok(Self { dockerfile: text, bases, definition: attribute, docker: body.docker.is_some() })
+        let identity = match base {
+            Base::Image { pinned, .. } => text.replacen(pinned, pinned.rsplit('@').next().unwrap_or(pinned), 1),
+            Base::Dockerfile => text.clone(),
+        };
+        Ok(Self { dockerfile: text, identity, bases, definition: attribute, docker: body.docker.is_some() })
     }
 
     /// Writes the Dockerfile and what it copies.
@@ -262,6 +268,17 @@ mod tests {
         assert!(text.starts_with("FROM docker.io/library/python@sha256:11\n"));
         assert!(at("-m venv") < at("--require-hashes") && at("--require-hashes") < at("azureml_scorer-0.1.0"));
         assert!(at("azureml_scorer-0.1.0") < at("USER 10001:10001"));
+    }
+
+    #[test]
+    fn a_base_is_the_same_in_every_registry() {
+        let identity = |pinned: &str| {
+            let base = Base::Image { name: "x".into(), pinned: pinned.into() };
+            let body = body(pip(), None);
+            Recipe::of(&body, body.resolved.as_ref().expect("resolved"), &base).expect("a recipe").identity
+        };
+        assert_eq!(identity("one.example.org/python@sha256:11"), identity("two.example.org/team/python@sha256:11"));
+        assert_ne!(identity("one.example.org/python@sha256:11"), identity("one.example.org/python@sha256:22"));
     }
 
     #[test]
