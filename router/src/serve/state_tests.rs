@@ -20,7 +20,7 @@ fn document(generation: u64) -> Value {
     };
     json!({
         "schema_version": 1, "generation": generation, "name": "diabetes", "kind": "endpoint", "workspace": "az://c",
-        "owner": "test", "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
+        "owner": "test", "committed": true, "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
         "auth": {"mode": "key", "keys": generation},
         "versions": {"blue": version(1, 10_000), "green": version(2, 0)},
         "served": {"default": "blue", "shares": {"blue": 10_000, "green": 0}},

@@ -34,7 +34,7 @@ fn a_service_is_scored_with_its_keys_through_the_pods_that_are_ready() {
     assert_eq!(first.count(), before, "a pod that ends gets nothing, although it is ready still");
     assert!(second.hops.lock().expect("not poisoned").iter().all(|hop| hop.as_deref() == Some(HOP)));
     namespace.api.delete("configmaps", &cluster::document("diabetes"));
-    until("the service is gone", || (fe.score(&a).status == 401).then_some(()));
+    until("the service is gone", || (fe.score(&a).status == 404).then_some(()));
 }
 
 #[test]
