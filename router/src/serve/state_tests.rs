@@ -137,7 +137,7 @@ fn a_version_retires_when_its_time_is_over() {
     state.apply(documents(&[("diabetes", &retiring)]), now);
     let (before, served) = state.snapshot(1, clock);
     assert_eq!(before.services["diabetes"].service.versions.len(), 2);
-    assert_eq!(served.holds(clock), Some(Duration::from_secs(60)));
+    assert_eq!(served.holds(clock), Some(Duration::from_mins(1)));
     let (after, served) = state.snapshot(2, clock + SignedDuration::from_secs(60));
     assert_eq!(after.services["diabetes"].service.versions.keys().collect::<Vec<_>>(), ["blue"]);
     assert_eq!(served.holds(clock), None);
