@@ -105,6 +105,7 @@ fn a_document_waits_for_its_secrets_and_what_was_before_stays_meanwhile() {
     namespace.access(&[(&a, &[1])]);
     fe.wait_ready();
     assert_eq!(fe.score(&a).status, 200);
+    namespace.generation("diabetes", 1);
     // The document comes before its keys.
     namespace.document(&a, 2, 2);
     namespace.pod("other", "digits", "digits", &replica, true);
