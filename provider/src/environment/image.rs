@@ -172,6 +172,7 @@ mod tests {
             storage_url: "file:///ws".into(),
             registry: registry.map(str::to_owned),
             global_registry: None,
+            destroying: false,
         };
         let image = "ml.example.org/team/azureml-environment@sha256:00";
         assert!(belongs(image, &workspace(Some("ml.example.org/team"))));

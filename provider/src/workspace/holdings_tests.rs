@@ -89,7 +89,7 @@ async fn a_removal_that_was_killed_at_its_end_is_finished_unless_there_is_a_work
         storage_url: catalogue.workspace().to_string(),
         registry: None,
         global_registry: None,
-            destroying: false,
+        destroying: false,
     };
     create(&catalogue, "", workspace.clone()).await;
     let held = catalogue.hold_blobs().await.expect("held");

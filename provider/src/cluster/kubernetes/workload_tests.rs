@@ -96,7 +96,8 @@ fn users_can_change_neither_the_contract_nor_the_selector() {
 
 #[test]
 fn resources_are_written_as_the_cluster_spells_them() {
-    let resources = &spec(&built(&service()))["containers"][0]["resources"];
+    let workload = built(&service());
+    let resources = &spec(&workload)["containers"][0]["resources"];
     assert_eq!(
         resources["requests"],
         json!({ "cpu": "500m", "memory": "1Gi", "ephemeral-storage": "67Mi", "nvidia.com/gpu": "1", "example.com/fpga": "2" })

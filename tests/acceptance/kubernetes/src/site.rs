@@ -51,7 +51,8 @@ impl Site {
             );
             return None;
         };
-        let need = |name: &str| variable(name).unwrap_or_else(|| panic!("{name} is not set: run `make test-kubernetes`"));
+        let need =
+            |name: &str| variable(name).unwrap_or_else(|| panic!("{name} is not set: run `make test-kubernetes`"));
         let images = std::fs::read(&images).unwrap_or_else(|error| panic!("{images}: {error}"));
         let ports = need("NODE_PORTS");
         let port = |pair: &str| {

@@ -22,8 +22,13 @@ fn a_change_that_cannot_run_is_told_with_its_reason_and_what_served_before_goes_
     let answers = || assert_eq!(post(&uri, &key, r#"{"x": 21}"#).body, r#"{"model": "one", "result": 42}"#);
     answers();
 
-    project.write("src/score.py", "def init():\n    raise ValueError('no weights')\n\ndef run(data):\n    return data\n");
-    let text = project.apply().fails_with(&["do not become ready", "ValueError: no weights", "What served before keeps serving"]);
+    project
+        .write("src/score.py", "def init():\n    raise ValueError('no weights')\n\ndef run(data):\n    return data\n");
+    let text = project.apply().fails_with(&[
+        "do not become ready",
+        "ValueError: no weights",
+        "What served before keeps serving",
+    ]);
     assert!(text.contains("score.py"), "{text}");
     answers();
     project.write("src/score.py", acceptance_local::DOUBLE);
@@ -36,7 +41,8 @@ fn a_change_that_cannot_run_is_told_with_its_reason_and_what_served_before_goes_
     project.apply().fails_with(&["too much memory", "memory_gb_limit"]);
     answers();
 
-    stack.webservice = "num_replicas = 1\n  node_selector = { nowhere = \"here\" }\n  timeouts { update = \"20s\" }".into();
+    stack.webservice =
+        "num_replicas = 1\n  node_selector = { nowhere = \"here\" }\n  timeouts { update = \"20s\" }".into();
     project.write("src/score.py", acceptance_local::DOUBLE);
     project.configure(&stack.render());
     project.apply().fails_with(&["no node takes pod", "node affinity", "node_selector"]);
