@@ -45,7 +45,7 @@ fn service() -> Service {
         "schema_version": 1, "generation": 1, "name": "diabetes", "kind": "webservice", "workspace": "az://c",
         "owner": "me", "committed": true, "created_time": "t", "updated_time": "t", "auth": { "mode": "key", "keys": 1 },
         "versions": { "diabetes": {
-            "sequence": 1, "declared": {}, "scale": { "fixed": 2 }, "replica_max_concurrent_requests": 1,
+            "sequence": 1, "declared": { "traffic": 10_000 }, "scale": { "fixed": 2 }, "replica_max_concurrent_requests": 1,
             "max_request_wait_time": 500, "scoring_timeout_ms": 60_001, "template": template,
         } },
     });
