@@ -71,7 +71,7 @@ impl Provider for AzureMl {
     fn schema(&self) -> Schema {
         Schema::new(
             "Deploys machine learning models as HTTPS services, in the manner of Azure Machine Learning v1 and without it: \
-             workspaces, models, environments, and webservices on this machine.",
+             workspaces, models, environments, and webservices on this machine or on Kubernetes clusters.",
         )
         .attribute(
             "owner",

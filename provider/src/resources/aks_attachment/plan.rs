@@ -46,7 +46,7 @@ pub(super) fn reachable(workspace: &WorkspaceId) -> Result<(), Diagnostic> {
     }
     let detail = format!(
         "The workspace {workspace} is a folder of this machine, from which the pods of a cluster could not fetch code and \
-         models. Use a workspace in a storage that they reach, such as az://<account>/<container>/<prefix> or \
+         models. Use a workspace in a storage that they reach, such as az://<container>/<prefix> or \
          s3://<bucket>/<prefix>, or serve on this machine with azureml_local_compute."
     );
     Err(Diagnostic::error("A cluster cannot use this workspace", detail).at_attribute("workspace_id"))

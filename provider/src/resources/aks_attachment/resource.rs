@@ -93,7 +93,7 @@ impl Resource for AksAttachmentResource {
         let body = ComputeBody { location, configured: wanted.write() };
         let owner = provider.owner.clone();
         let intent = match catalogue.begin(&id.name, &owner, spec, body).await.or_explain(failed())? {
-            Begun::Adopted(compute) => return Ok(configured_as(&planned, read(context, &id, &compute).await?)),
+            Begun::Adopted(compute) => return Ok(as_planned(&planned, read(context, &id, &compute).await?)),
             Begun::Intent(intent) => intent,
         };
         let place = Place { connection, namespace, uid: String::new() };
@@ -126,7 +126,7 @@ impl Resource for AksAttachmentResource {
         let made = bring_up(context, &id, &installer, wanted).await.map_err(|error| explained(failed(), &error))?;
         let body = ComputeBody { configured: made.write(), ..body };
         let compute = catalogue.commit(intent, body).await.or_explain(failed())?;
-        Ok(configured_as(&planned, read(context, &id, &compute).await?))
+        Ok(as_planned(&planned, read(context, &id, &compute).await?))
     }
 
     async fn read(
@@ -194,7 +194,7 @@ impl Resource for AksAttachmentResource {
             catalogue.commit(compute, body).await
         };
         let compute = compute.or_explain(failed())?;
-        Ok(configured_as(&planned, read(context, &id, &compute).await?))
+        Ok(as_planned(&planned, read(context, &id, &compute).await?))
     }
 
     async fn delete(&self, context: &mut Context<Provider>, state: AksAttachment) -> Result<(), Diagnostics> {
@@ -378,6 +378,18 @@ fn configured_as(known: &AksAttachment, found: AksAttachment) -> AksAttachment {
     let token_issuers = issuers::shown(issuers::wanted(&found.token_issuers), &known.token_issuers);
     let force_destroy = known.force_destroy.unwrap_or_default().into();
     AksAttachment { workspace_id, token_issuers, force_destroy, timeouts: known.timeouts.clone(), ..found }
+}
+
+/// What an apply returns: where the plan has told a value, exactly that. If it is another one by now, the next plan shows it.
+fn as_planned(planned: &AksAttachment, found: AksAttachment) -> AksAttachment {
+    let told = |planned: &Attr<String>, found: Attr<String>| if planned.is_known() { planned.clone() } else { found };
+    let found = configured_as(planned, found);
+    AksAttachment {
+        router_version: told(&planned.router_version, found.router_version),
+        base_url: told(&planned.base_url, found.base_url),
+        status: told(&planned.status, found.status),
+        ..found
+    }
 }
 
 /// An attachment as its document and its cluster tell. A cluster that cannot be asked is an error.

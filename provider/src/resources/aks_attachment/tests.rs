@@ -77,14 +77,14 @@ mod lifecycle {
         let world = World::new().await;
         let config = json!({
             "name": "prod",
-            "workspace_id": "az://account/container/ws",
+            "workspace_id": "az://container/ws",
             "connection": "prod",
             "namespace": "ml",
             "external_url": "https://ml.example.com/",
         });
         let planned = world.core.plan("azureml_aks_attachment", None, config).await.expect("planned");
         let text = |name: &str| planned.value.attribute(name).as_str().map(str::to_owned);
-        assert_eq!(text("id").as_deref(), Some("az://account/container/ws/computes/prod"));
+        assert_eq!(text("id").as_deref(), Some("az://container/ws/computes/prod"));
         assert_eq!(text("router_version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(text("base_url").as_deref(), Some("https://ml.example.com"));
         assert_eq!(text("cluster_purpose").as_deref(), Some("FastProd"));

@@ -9,10 +9,10 @@ use serving::cluster::{
     ACCESS, CONFIG, PART_OF, ROUTER, ROUTER_PORT, ROUTER_STATUS_PORT, SCORER_NAME, STORAGE, component, label,
 };
 use serving::{layout, wire};
-use sha2::{Digest as _, Sha256};
 
 use super::super::attachment::{Attachment, LoadBalancer, ServiceType};
 use super::super::{labels, rights};
+use crate::workspace::Digest;
 
 /// User and group of the container; the image is made for it.
 const USER: i64 = 10_001;
@@ -186,7 +186,7 @@ impl Manifests<'_> {
 
     pub(super) fn deployment(&self) -> Value {
         let router = self.attachment.router();
-        let hash = Sha256::digest(self.configuration());
+        let hash = Digest::of(self.configuration().as_bytes()).to_string();
         let mut spec = json!({
             "serviceAccountName": ROUTER,
             "automountServiceAccountToken": true,
@@ -232,7 +232,7 @@ impl Manifests<'_> {
                 "template": {
                     "metadata": {
                         "labels": labels::compute(component::ROUTER, self.workspace),
-                        "annotations": { (CONFIG_HASH): serving::hex(&hash[..8]) },
+                        "annotations": { (CONFIG_HASH): hash },
                     },
                     "spec": spec,
                 },

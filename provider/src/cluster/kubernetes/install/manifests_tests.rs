@@ -14,7 +14,7 @@ fn attachment(router: Router) -> Attachment {
 
 #[test]
 fn the_router_runs_as_the_restricted_level_of_pod_security_wants_it() {
-    let deployment = with(&attachment(Router::default()), Manifests::deployment);
+    let deployment = with(&attachment(Router::default()), |all| all.deployment());
     let pod = &deployment["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -28,13 +28,13 @@ fn the_router_runs_as_the_restricted_level_of_pod_security_wants_it() {
 
 #[test]
 fn a_rolling_update_takes_no_router_away_before_another_is_ready() {
-    let deployment = with(&attachment(Router::default()), Manifests::deployment);
+    let deployment = with(&attachment(Router::default()), |all| all.deployment());
     let update = &deployment["spec"]["strategy"]["rollingUpdate"];
     assert_eq!((&update["maxUnavailable"], &update["maxSurge"]), (&json!(0), &json!(1)));
     assert_eq!(deployment["spec"]["replicas"], 3);
     let small = Attachment { cluster_purpose: Purpose::DevTest, ..attachment(Router::default()) };
-    assert_eq!(with(&small, Manifests::deployment)["spec"]["replicas"], 1);
-    let budget = with(&small, Manifests::disruption_budget);
+    assert_eq!(with(&small, |all| all.deployment())["spec"]["replicas"], 1);
+    let budget = with(&small, |all| all.disruption_budget());
     assert_eq!(budget["spec"]["selector"]["matchLabels"], deployment["spec"]["selector"]["matchLabels"]);
 }
 
@@ -43,11 +43,11 @@ fn a_change_of_the_configuration_makes_new_pods_and_nothing_else_does() {
     let issuer =
         serving::token::Issuer { issuer: "https://a".into(), audiences: vec!["api".into()], ..Default::default() };
     let trusting = Attachment { token_issuers: vec![issuer.clone()], ..attachment(Router::default()) };
-    let template = |attachment: &Attachment| with(attachment, Manifests::deployment)["spec"]["template"].clone();
+    let template = |attachment: &Attachment| with(attachment, |all| all.deployment())["spec"]["template"].clone();
     assert_ne!(template(&trusting), template(&attachment(Router::default())));
     let more = attachment(Router { replicas: Some(5), ..Router::default() });
     assert_eq!(template(&more), template(&attachment(Router::default())));
-    let text = with(&trusting, Manifests::configuration);
+    let text = with(&trusting, |all| all.configuration());
     let table: toml::Table = text.parse().expect("TOML");
     let tokens: serving::token::Settings = table["tokens"].clone().try_into().expect("settings");
     assert_eq!((table["port"].as_integer(), tokens.issuers), (Some(8080), vec![issuer]));
@@ -61,7 +61,7 @@ fn an_internal_load_balancer_is_asked_for_as_aks_wants_it() {
         load_balancer_subnet: Some("apps".into()),
         ..attachment(Router { annotations, ..Router::default() })
     };
-    let service = with(&internal, Manifests::service);
+    let service = with(&internal, |all| all.service());
     assert_eq!(
         service["metadata"]["annotations"],
         json!({
@@ -72,7 +72,7 @@ fn an_internal_load_balancer_is_asked_for_as_aks_wants_it() {
     );
     assert_eq!((&service["spec"]["type"], &service["spec"]["ports"][0]["port"]), (&json!("LoadBalancer"), &json!(80)));
     let port = Router { service_type: Some(ServiceType::NodePort), node_port: Some(30_080), ..Router::default() };
-    let service = with(&attachment(port), Manifests::service);
+    let service = with(&attachment(port), |all| all.service());
     assert_eq!(
         (&service["spec"]["type"], &service["spec"]["ports"][0]["nodePort"]),
         (&json!("NodePort"), &json!(30_080))
@@ -81,15 +81,15 @@ fn an_internal_load_balancer_is_asked_for_as_aks_wants_it() {
 
 #[test]
 fn the_secret_of_the_services_is_applied_without_taking_their_entries_away() {
-    let secret = with(&attachment(Router::default()), Manifests::access);
+    let secret = with(&attachment(Router::default()), |all| all.access());
     assert!(secret.get("data").is_none() && secret.get("stringData").is_none(), "{secret}");
-    let storage = with(&attachment(Router::default()), Manifests::storage);
+    let storage = with(&attachment(Router::default()), |all| all.storage());
     assert_eq!(storage["data"]["AZURE_STORAGE_SAS_TOKEN"], STANDARD.encode("sig"));
 }
 
 #[test]
 fn scorers_are_reached_by_routers_alone() {
-    let [router, scorer] = with(&attachment(Router::default()), Manifests::network_policies);
+    let [router, scorer] = with(&attachment(Router::default()), |all| all.network_policies());
     assert!(router["spec"]["ingress"][0].get("from").is_none());
     let from = &scorer["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"];
     assert_eq!(from, &router["spec"]["podSelector"]["matchLabels"]);
