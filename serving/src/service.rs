@@ -397,15 +397,6 @@ impl KeySlot {
     /// SHA-256 of the key in lower-case hex.
     #[must_use]
     pub fn digest(&self) -> String {
-        hex(&Sha256::digest(self.key.as_bytes()))
+        crate::hex(&Sha256::digest(self.key.as_bytes()))
     }
-}
-
-/// Lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -20,6 +20,7 @@ use clap::{Args, ValueEnum};
 pub(crate) use error::ImagesError;
 use error::file;
 use sbom::Part;
+use terraform_provider_azureml::user_cache;
 use tool::{Build, Kind, Tool};
 
 use crate::bench::target;
@@ -83,9 +84,7 @@ fn folder() -> Result<PathBuf, ImagesError> {
 
 /// What is kept between runs and checkouts.
 fn cache() -> Result<PathBuf, ImagesError> {
-    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let root = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache"))).ok_or(ImagesError::NoCache)?;
-    let path = root.join("terraform-provider-azureml");
+    let path = user_cache::directory().ok_or(ImagesError::NoCache)?;
     fs::create_dir_all(&path).map_err(file(&path))?;
     Ok(path)
 }

@@ -11,7 +11,7 @@ async fn an_environment_is_built_once_and_found_again_by_whoever_has_the_same_de
     let Some(world) = World::start() else { return };
     let core = world.core(json!({ "base_image": world.images().scorer })).await;
     let workspace = world.workspace(&core, "one", json!({})).await;
-    let config = world.environment(&workspace, json!({}));
+    let config = World::environment(&workspace, &json!({}));
     let first = core.create("azureml_environment", config.clone()).await.expect("built");
     let image = first.text("image");
     let repository = format!("{}/azureml-environment@sha256:", world.registry());
@@ -21,12 +21,12 @@ async fn an_environment_is_built_once_and_found_again_by_whoever_has_the_same_de
     assert_eq!(imported.to_json(), first.to_json());
     // It runs as nobody in particular, with the packages and the scorer.
     let script = "import os, idna, azureml_scorer; print(os.getuid(), idna.__version__)";
-    assert_eq!(world.run_in(&image, &["python", "-c", script]), "10001 3.10");
+    assert_eq!(World::run_in(&image, &["python", "-c", script]), "10001 3.10");
 
     // Without a builder, so it was found.
-    let core = world.core(json!({ "base_image": world.images().scorer, "tool": world.broken_tool() })).await;
+    let core = world.core(json!({ "base_image": world.images().scorer, "tool": World::broken_tool() })).await;
     let workspace = world.workspace(&core, "two", json!({})).await;
-    let second = core.create("azureml_environment", world.environment(&workspace, json!({}))).await.expect("found");
+    let second = core.create("azureml_environment", World::environment(&workspace, &json!({}))).await.expect("found");
     assert_eq!(second.text("image"), image);
 }
 
@@ -36,11 +36,11 @@ async fn an_image_of_the_global_registry_is_copied_and_not_built() {
     let core = world.core(json!({ "base_image": world.images().scorer })).await;
     let global = format!("{}/global", world.registry());
     let workspace = world.workspace(&core, "global", json!({ "registry": global })).await;
-    let built = core.create("azureml_environment", world.environment(&workspace, json!({}))).await.expect("built");
-    let core = world.core(json!({ "base_image": world.images().scorer, "tool": world.broken_tool() })).await;
+    let built = core.create("azureml_environment", World::environment(&workspace, &json!({}))).await.expect("built");
+    let core = world.core(json!({ "base_image": world.images().scorer, "tool": World::broken_tool() })).await;
     let registries = json!({ "registry": format!("{}/copies", world.registry()), "global_registry": global });
     let workspace = world.workspace(&core, "copies", registries).await;
-    let copied = core.create("azureml_environment", world.environment(&workspace, json!({}))).await.expect("copied");
+    let copied = core.create("azureml_environment", World::environment(&workspace, &json!({}))).await.expect("copied");
     let digest = |text: &str| text.rsplit('@').next().unwrap_or_default().to_owned();
     assert_eq!(digest(&copied.text("image")), digest(&built.text("image")));
     assert!(copied.text("image").contains("/copies/"), "{}", copied.text("image"));
@@ -54,8 +54,8 @@ async fn two_applies_at_once_end_with_one_image() {
     let one = world.workspace(&core, "racer-1", registry.clone()).await;
     let two = world.workspace(&core, "racer-2", registry).await;
     let (one, two) = tokio::join!(
-        core.create("azureml_environment", world.environment(&one, json!({}))),
-        core.create("azureml_environment", world.environment(&two, json!({}))),
+        core.create("azureml_environment", World::environment(&one, &json!({}))),
+        core.create("azureml_environment", World::environment(&two, &json!({}))),
     );
     assert_eq!(one.expect("built").text("image"), two.expect("built").text("image"));
 }
@@ -66,7 +66,7 @@ async fn another_registry_of_the_workspace_is_where_the_next_apply_places_the_im
     let core = world.core(json!({ "base_image": world.images().scorer })).await;
     let without = json!({ "registry": Value::Null });
     let workspace = world.workspace(&core, "moves", without).await;
-    let config = world.environment(&workspace, json!({ "pip_requirements": "# nothing\n" }));
+    let config = World::environment(&workspace, &json!({ "pip_requirements": "# nothing\n" }));
     let environment = core.create("azureml_environment", config.clone()).await.expect("created");
     assert_eq!(environment.get("image"), Value::Null);
     let mut registry = world.workspace_config("moves");
@@ -84,7 +84,7 @@ async fn every_failure_names_its_object_and_cause_on_the_attribute_that_is_to_be
     let core = world.core(json!({ "base_image": world.images().scorer })).await;
     let workspace = world.workspace(&core, "failing", json!({})).await;
     let create = async |changes: Value| {
-        let failed = core.create("azureml_environment", world.environment(&workspace, changes)).await;
+        let failed = core.create("azureml_environment", World::environment(&workspace, &changes)).await;
         complaint(&failed.expect_err("refused"))
     };
     let absent = format!("{}/there-is-no-such:1", world.registry());
@@ -96,21 +96,21 @@ async fn every_failure_names_its_object_and_cause_on_the_attribute_that_is_to_be
     assert!(path.contains("docker"), "{path}");
     assert!(text.contains("cannot build on the base image") && text.contains("no such library"), "{text}");
 
-    let core = world.core(json!({ "base_image": world.images().scorer, "tool": world.broken_tool() })).await;
+    let core = world.core(json!({ "base_image": world.images().scorer, "tool": World::broken_tool() })).await;
     let own = json!({ "registry": format!("{}/nobody", world.registry()) });
     let workspace = world.workspace(&core, "unbuilt", own).await;
-    let failed = core.create("azureml_environment", world.environment(&workspace, json!({}))).await;
+    let failed = core.create("azureml_environment", World::environment(&workspace, &json!({}))).await;
     let (_, text) = complaint(&failed.expect_err("refused"));
     assert!(text.contains("no program to build an image with") && text.contains("install buildah"), "{text}");
 
     let unreachable = world.workspace(&core, "unreachable", json!({ "registry": "127.0.0.1:1" })).await;
-    let failed = core.create("azureml_environment", world.environment(&unreachable, json!({}))).await;
+    let failed = core.create("azureml_environment", World::environment(&unreachable, &json!({}))).await;
     let (_, text) = complaint(&failed.expect_err("refused"));
     assert!(text.contains("127.0.0.1:1 cannot be reached"), "{text}");
 
-    let closed = world.closed_registry();
+    let closed = World::closed_registry();
     let workspace = world.workspace(&core, "closed", json!({ "registry": closed.address })).await;
-    let failed = core.create("azureml_environment", world.environment(&workspace, json!({}))).await;
+    let failed = core.create("azureml_environment", World::environment(&workspace, &json!({}))).await;
     let (_, text) = complaint(&failed.expect_err("refused"));
     assert!(text.contains("does not allow to") && text.contains("docker login"), "{text}");
 }
@@ -126,5 +126,5 @@ fn equal_inputs_give_equal_digests_and_bills_of_materials_are_beside_them() {
         assert_eq!(document["spdxVersion"], "SPDX-2.3");
         assert!(text.contains(part), "no {part} in {name}");
     }
-    assert!(world.run_in(&first.router, &["/usr/local/bin/azureml-fe", "--version"]).starts_with("azureml-fe "));
+    assert!(World::run_in(&first.router, &["/usr/local/bin/azureml-fe", "--version"]).starts_with("azureml-fe "));
 }

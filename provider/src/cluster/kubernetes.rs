@@ -27,7 +27,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serving::admin::ServiceStatus;
-use serving::cluster::{component, label};
+use serving::cluster::component;
 use serving::service::{Keys, Service, Template};
 use serving::token::{self, Issued};
 
@@ -98,7 +98,7 @@ impl KubernetesCluster {
 
     /// Removes the workloads of a service but those that are wanted.
     async fn remove_workloads(&self, service: &str, wanted: &BTreeSet<String>) -> Result<(), Error> {
-        let selector = labels::selector(&[(label::COMPONENT, component::SCORER), (label::SERVICE, service)]);
+        let selector = labels::of_service(component::SCORER, service);
         for deployment in self.namespace.list::<Deployment>(&selector).await? {
             let name = deployment.metadata.name.unwrap_or_default();
             if !wanted.contains(&name) {

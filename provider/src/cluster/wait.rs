@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// For how long a router may be unreachable before waiting for it is given up: an upgrade or a restart is shorter.
 const ROUTER_PATIENCE: Duration = Duration::from_secs(15);
 /// For how long an API server may be: its own upgrade, on a small cluster, takes longer.
-const API_PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const API_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How far to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

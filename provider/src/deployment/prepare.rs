@@ -19,21 +19,16 @@ pub async fn template(
 ) -> Result<Template, Diagnostics> {
     let models = models(catalogue, planned).await?;
     let environment = environment(catalogue, planned).await?;
-    let reference = async {
-        match cluster.replicas() {
-            Replicas::Processes => crate::environment::prepare(catalogue, &environment).await,
-            Replicas::Pods => crate::environment::image_ref(catalogue, &environment),
-        }
-    };
-    let reference = reference.await.map_err(|error| {
+    let unbuilt = |error: crate::environment::Error| {
         Diagnostic::error(format!("Cannot build environment {}", environment.name), sentence(&error))
             .at(checks::path("inference_config.environment_id"))
-    })?;
-    let pod = match cluster.replicas() {
-        Replicas::Processes => None,
+    };
+    let (reference, pod) = match cluster.replicas() {
+        Replicas::Processes => (crate::environment::prepare(catalogue, &environment).await.map_err(unbuilt)?, None),
         Replicas::Pods => {
+            let reference = crate::environment::image_ref(catalogue, &environment).map_err(unbuilt)?;
             let bytes = content_bytes(catalogue, &models, source).await?;
-            Some(super::pod::Configured::of(&planned.pod).effective(bytes))
+            (reference, Some(super::pod::Configured::of(&planned.pod).effective(bytes)))
         }
     };
     let digest = catalogue.put_code(&source.snapshot).await.or_diagnostic("Cannot store the code")?;

@@ -36,40 +36,26 @@ impl EnvironmentBody {
 
 /// The reference of a service to an environment's image.
 pub fn image_ref(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<EnvironmentRef, Error> {
-    let (id, build_key) = identity(catalogue, environment)?;
-    Ok(EnvironmentRef {
-        id,
-        version: environment.body.version,
-        hash: environment.body.hash.clone(),
-        build_key,
-        prefix: None,
-        image: environment.body.image.clone(),
-    })
+    Ok(EnvironmentRef { image: environment.body.image.clone(), ..reference(catalogue, environment)? })
 }
 
-/// Id of an environment, and what identifies its build.
-fn identity(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<(String, String), Error> {
-    let id = Kind::Environment.id(catalogue.workspace(), &environment.name);
-    let key = environment.body.build_key();
-    let key = key.ok_or_else(|| Error::Unresolved { id: id.clone(), owner: environment.header.owner.clone() })?;
-    Ok((id, key))
-}
-
-/// The reference of a service to an environment, built or not.
+/// The reference of a service to an environment's virtual environment, built or not.
 pub fn environment_ref(
     catalogue: &Catalogue,
     environment: &Revision<EnvironmentBody>,
 ) -> Result<EnvironmentRef, Error> {
-    let (id, build_key) = identity(catalogue, environment)?;
-    let prefix = prefix(catalogue, &build_key)?;
-    Ok(EnvironmentRef {
-        id,
-        version: environment.body.version,
-        hash: environment.body.hash.clone(),
-        build_key,
-        prefix: Some(prefix.display().to_string()),
-        image: None,
-    })
+    let reference = reference(catalogue, environment)?;
+    let prefix = prefix(catalogue, &reference.build_key)?;
+    Ok(EnvironmentRef { prefix: Some(prefix.display().to_string()), ..reference })
+}
+
+/// What a reference says wherever the environment runs.
+fn reference(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<EnvironmentRef, Error> {
+    let id = Kind::Environment.id(catalogue.workspace(), &environment.name);
+    let key = environment.body.build_key();
+    let build_key = key.ok_or_else(|| Error::Unresolved { id: id.clone(), owner: environment.header.owner.clone() })?;
+    let (version, hash) = (environment.body.version, environment.body.hash.clone());
+    Ok(EnvironmentRef { id, version, hash, build_key, prefix: None, image: None })
 }
 
 /// Builds the virtual environment unless it is there. Dropping the future stops the build.

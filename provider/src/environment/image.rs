@@ -44,11 +44,6 @@ impl Places {
         }))
     }
 
-    #[expect(clippy::unused_self, reason = "it is asked of the places, whatever they are")]
-    fn tagged(&self, registry: &str, tag: &str) -> Result<Reference, Error> {
-        registry::parse(&format!("{registry}/{REPOSITORY}:{tag}")).map_err(Error::Registry)
-    }
-
     async fn find(&self, tagged: &Reference) -> Result<Option<String>, Error> {
         self.client.digest(tagged).await.map_err(Error::Registry)
     }
@@ -67,7 +62,7 @@ impl Places {
         };
         let recipe = recipe::Recipe::of(body, resolved, base)?;
         let key = serving::environment::image_key(&build_key, &recipe.identity, &resolved.scorer.wheel.to_string());
-        let wanted = self.tagged(&self.registry, &key)?;
+        let wanted = tagged(&self.registry, &key)?;
         let digest = match self.find(&wanted).await? {
             Some(digest) => digest,
             None => match self.copied(&key, &wanted).await? {
@@ -81,7 +76,7 @@ impl Places {
     /// Copies the image from the global registry, if it is there.
     async fn copied(&self, key: &str, wanted: &Reference) -> Result<Option<String>, Error> {
         let Some(global) = &self.global else { return Ok(None) };
-        let there = self.tagged(global, key)?;
+        let there = tagged(global, key)?;
         match self.client.digest(&there).await {
             Ok(None) => Ok(None),
             Ok(Some(_)) => {
@@ -123,7 +118,7 @@ impl Places {
         recipe.write(catalogue, resolved, context.path()).await?;
         tracing::info!(image = %wanted, log = %log.path().display(), "Building the environment's image.");
         // Pushed under a name of its own first, which stays, so that no registry tidies away what a state may name.
-        let own = self.tagged(&self.registry, &format!("{key}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]))?;
+        let own = tagged(&self.registry, &format!("{key}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]))?;
         let work = builder::Work {
             tool,
             registries: &self.registries,
@@ -152,6 +147,10 @@ impl Places {
 #[must_use]
 pub fn belongs(image: &str, workspace: &WorkspaceBody) -> bool {
     workspace.registry.as_ref().is_some_and(|registry| is_in(image, registry))
+}
+
+fn tagged(registry: &str, tag: &str) -> Result<Reference, Error> {
+    registry::parse(&format!("{registry}/{REPOSITORY}:{tag}")).map_err(Error::Registry)
 }
 
 fn is_in(image: &str, registry: &str) -> bool {

@@ -23,22 +23,15 @@ fn compute(directory: &Path) -> ComputeBody {
     ComputeBody { location, configured: serde_json::Value::Null }
 }
 
+fn workspace(catalogue: &Catalogue) -> WorkspaceBody {
+    WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), ..WorkspaceBody::default() }
+}
+
 #[tokio::test]
 async fn everything_that_a_workspace_holds_is_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    create(
-        &catalogue,
-        "",
-        WorkspaceBody {
-            name: "ws".into(),
-            storage_url: catalogue.workspace().to_string(),
-            registry: None,
-            global_registry: None,
-            destroying: false,
-        },
-    )
-    .await;
+    create(&catalogue, "", workspace(&catalogue)).await;
     assert_eq!(catalogue.holdings("me").await.expect("listed"), []);
     create(&catalogue, "ridge", ModelBody::default()).await;
     create(&catalogue, "local", compute(folder.path())).await;
@@ -54,18 +47,7 @@ async fn everything_that_a_workspace_holds_is_listed() {
 async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    create(
-        &catalogue,
-        "",
-        WorkspaceBody {
-            name: "ws".into(),
-            storage_url: catalogue.workspace().to_string(),
-            registry: None,
-            global_registry: None,
-            destroying: false,
-        },
-    )
-    .await;
+    create(&catalogue, "", workspace(&catalogue)).await;
     create(&catalogue, "ridge", ModelBody::default()).await;
     catalogue.put_blob("x".into()).await.expect("put");
     drop(catalogue.hold_blobs().await.expect("held"));
@@ -84,13 +66,7 @@ async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
 async fn a_removal_that_was_killed_at_its_end_is_finished_unless_there_is_a_workspace_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    let workspace = WorkspaceBody {
-        name: "ws".into(),
-        storage_url: catalogue.workspace().to_string(),
-        registry: None,
-        global_registry: None,
-        destroying: false,
-    };
+    let workspace = workspace(&catalogue);
     create(&catalogue, "", workspace.clone()).await;
     let held = catalogue.hold_blobs().await.expect("held");
     catalogue.remove::<WorkspaceBody>("").await.expect("removed");

@@ -19,13 +19,7 @@ async fn workspace() -> Catalogue {
     create(
         &catalogue,
         "",
-        WorkspaceBody {
-            name: "ws".into(),
-            storage_url: id.to_string(),
-            registry: None,
-            global_registry: None,
-            destroying: false,
-        },
+        WorkspaceBody { name: "ws".into(), storage_url: id.to_string(), ..WorkspaceBody::default() },
     )
     .await;
     catalogue

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::command::CommandError;
+
 /// Why a measurement cannot be made, or is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
@@ -22,24 +24,9 @@ pub(crate) enum BenchError {
         /// The Debian package.
         package: &'static str,
     },
-    /// A program cannot be started.
-    #[error("cannot start {command}: {source}")]
-    Start {
-        /// The command.
-        command: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A program ended with an error.
-    #[error("{command} failed ({status})\n{output}")]
-    Failed {
-        /// The command.
-        command: String,
-        /// Its exit status.
-        status: String,
-        /// The last of what it said.
-        output: String,
-    },
+    /// A program did not do its work.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// What the Makefile should have left is not there.
     #[error("{} is missing although `make` succeeded", .0.display())]
     NotBuilt(PathBuf),

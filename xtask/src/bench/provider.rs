@@ -15,6 +15,7 @@ use super::error::{BenchError, file};
 use super::processes::ForeignMeter;
 use super::report::{self, Machine, say};
 use super::tools;
+use crate::command;
 
 /// A certificate as a host makes one for itself: P-521, self-signed. Made with
 /// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:secp521r1 -nodes -days 10950 -subj /O=Host/CN=localhost`;
@@ -91,7 +92,7 @@ fn start(program: &Path, directory: &Path) -> Result<Duration, BenchError> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let started = Instant::now();
-    let mut child = command.spawn().map_err(|source| BenchError::Start { command: tools::shown(&command), source })?;
+    let mut child = command.spawn().map_err(command::starting(&command))?;
     let mut line = String::new();
     let read = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
     let time = started.elapsed();
@@ -106,7 +107,7 @@ fn start(program: &Path, directory: &Path) -> Result<Duration, BenchError> {
         let _ = stderr.read_to_string(&mut log);
     }
     let what = format!("said {line:?} instead of a handshake with a certificate");
-    Err(BenchError::Server { server: tools::shown(&command), what, log: tools::last_lines(&log) })
+    Err(BenchError::Server { server: command::shown(&command), what, log: command::last_lines(&log) })
 }
 
 #[cfg(test)]

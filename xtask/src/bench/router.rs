@@ -23,6 +23,7 @@ use super::error::{BenchError, file};
 use super::report::{self, Machine};
 use super::server::{Question, Server};
 use super::{tools, wrk};
+use crate::command::{CommandError, starting};
 
 const SCORE: &str = "/api/v1/endpoint/bench/score";
 /// Where `bench/router/nginx.conf` listens as it is.
@@ -150,7 +151,7 @@ fn nginx(directory: &Path, core: usize, name: &str, address: SocketAddr) -> Resu
 
 fn nginx_version() -> Result<Option<String>, BenchError> {
     let said = Command::new("nginx").arg("-v").output();
-    let said = said.map_err(|source| BenchError::Start { command: "nginx -v".to_owned(), source })?;
+    let said = said.map_err(|source| CommandError::Start { command: "nginx -v".to_owned(), source })?;
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     Ok(said.trim().split_once("nginx/").map(|(_, version)| version.to_owned()))
 }
@@ -169,7 +170,7 @@ fn worker(directory: &Path, build: &Build, log: &Path) -> Result<Worker, BenchEr
     let mut command = tools::pinned(tools::SERVER_CORE, program);
     command.args(["route", "--listen-fd", &LISTENER.to_string()]).current_dir(directory).stdin(OwnedFd::from(theirs));
     let mapped = command.fd_mappings(vec![FdMapping { parent_fd: listener.into(), child_fd: LISTENER }]).map(drop);
-    mapped.map_err(|error| BenchError::Start { command: tools::shown(&command), source: io::Error::other(error) })?;
+    mapped.map_err(|error| starting(&command)(io::Error::other(error)))?;
     let server = Server::start(&build.name, &mut command, log)?;
     let unconfirmed =
         |error: &dyn std::fmt::Display| server.problem(&format!("did not confirm what it serves: {error}"));

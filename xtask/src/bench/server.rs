@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::error::BenchError;
 use super::processes::Members;
-use super::tools::{last_lines, log_file, shown};
+use super::tools::log_file;
+use crate::command;
+use crate::command::last_lines;
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_mins(1);
@@ -32,11 +34,7 @@ impl Server {
     /// Starts the command with what it says going to `log`.
     pub(super) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self, BenchError> {
         let (out, errors) = (log_file(log)?, log_file(log)?);
-        let child = command
-            .stdout(out)
-            .stderr(errors)
-            .spawn()
-            .map_err(|source| BenchError::Start { command: shown(command), source })?;
+        let child = command.stdout(out).stderr(errors).spawn().map_err(command::starting(command))?;
         Ok(Self { child, log: log.to_owned(), name: name.to_owned() })
     }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::error::BenchError;
 use super::tools;
+use crate::command;
 
 /// The key that servers with a key check accept.
 pub(super) const KEY: &str = "correct-horse-battery-staple";
@@ -34,7 +35,7 @@ pub(super) fn run(url: &str, body: &Path, connections: u32, seconds: u32) -> Res
         .arg(url)
         .env("BENCH_BODY", body)
         .env("BENCH_KEY", KEY);
-    let output = tools::output(&mut command)?;
+    let output = command::output(&mut command)?;
     parse(&output).ok_or(BenchError::Parse { what: "wrk's figures", text: output })
 }
 

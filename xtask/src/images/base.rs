@@ -6,9 +6,10 @@ use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
-use super::command::{output, run, works};
+use super::command::{output, works};
 use super::error::{ImagesError, file};
 use super::tool::{Build, Tool};
+use crate::command::run;
 use crate::rendered::root;
 
 const PACKAGES: &str = "ca-certificates,python3,python3-venv";

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use super::command::{output, run, works};
+use super::command::{output, works};
 use super::error::{ImagesError, file};
 use crate::bench::target;
-use crate::rendered::root;
+use crate::command::{building, run};
 
 /// The scorer's wheel that `make wheel` has left, or leaves now.
 pub(super) fn wheel() -> Result<PathBuf, ImagesError> {
     works("make", &["--version"])
         .map_err(|_| ImagesError::Missing { program: "make", purpose: "to build the scorer's wheel" })?;
-    run(clean(Command::new("make").arg("wheel").current_dir(root())))?;
+    run(building("make").arg("wheel"))?;
     let folder = target().join("wheels");
     let mut wheels: Vec<PathBuf> = fs::read_dir(&folder)
         .map_err(file(&folder))?
@@ -30,19 +30,8 @@ pub(super) fn wheel() -> Result<PathBuf, ImagesError> {
 /// The router, built as it is for release, without the symbols that only a debugger reads.
 pub(super) fn router() -> Result<PathBuf, ImagesError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(clean(
-        Command::new(cargo).args(["build", "--quiet", "--release", "--package", "azureml-fe"]).current_dir(root()),
-    ))?;
+    run(building(cargo).args(["build", "--quiet", "--release", "--package", "azureml-fe"]))?;
     Ok(target().join("release/azureml-fe"))
-}
-
-/// What cargo tells this program of itself would make build scripts run again.
-fn clean(command: &mut Command) -> &mut Command {
-    let of_cargo = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| of_cargo(&name.to_string_lossy())) {
-        command.env_remove(name);
-    }
-    command
 }
 
 /// A new folder that holds one file, always with the same times, so that builders see what is unchanged.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::command::CommandError;
+
 use super::tool::Kind;
 
 /// Why images cannot be made.
@@ -30,24 +32,9 @@ pub(crate) enum ImagesError {
     /// There is no place for what is kept between runs.
     #[error("there is no cache directory; set HOME or XDG_CACHE_HOME")]
     NoCache,
-    /// A program cannot be started.
-    #[error("cannot start {command}: {source}")]
-    Start {
-        /// The command.
-        command: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A program ended with an error.
-    #[error("{command} failed ({status})\n{output}")]
-    Failed {
-        /// The command.
-        command: String,
-        /// Its exit status.
-        status: String,
-        /// The last of what it said.
-        output: String,
-    },
+    /// A program did not do its work.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// A program said what cannot be understood.
     #[error("cannot understand what {command} says: {why}")]
     Said {

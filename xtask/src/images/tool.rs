@@ -7,8 +7,9 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use super::command::{output, run, works};
+use super::command::{output, works};
 use super::error::{ImagesError, file};
+use crate::command::run;
 
 /// Accepts every image. What is built here is signed by nobody, and bases are named by whoever runs this.
 const POLICY: &str = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
@@ -124,7 +125,7 @@ impl Tool {
         for (name, value) in build.arguments {
             command.arg("--build-arg").arg(format!("{name}={value}"));
         }
-        run(command.args(["--tag", build.tag, "--file"]).arg(build.dockerfile).arg(build.context))
+        Ok(run(command.args(["--tag", build.tag, "--file"]).arg(build.dockerfile).arg(build.context))?)
     }
 
     /// Whether an image is in the local storage.
@@ -156,12 +157,12 @@ impl Tool {
         if self.kind != Kind::Buildah {
             let (entry, arguments) = program.split_first().unwrap_or((&"", &[]));
             let mut command = self.command(&["run", "--rm", "--network=none", "--entrypoint", entry], false);
-            return output(command.arg(tag).args(arguments));
+            return Ok(output(command.arg(tag).args(arguments))?);
         }
         let container = output(self.command(&["from", "--quiet"], true).arg(tag))?;
         let mut command = self.command(&["run", "--isolation", "chroot"], false);
         let said = output(command.args([&container, "--"]).args(program));
         let _ = output(self.command(&["rm"], false).arg(&container));
-        said
+        Ok(said?)
     }
 }

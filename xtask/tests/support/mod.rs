@@ -1,13 +1,5 @@
 //! A real registry on loopback, with the managed images in it, for all tests of one process.
 
-#![allow(
-    clippy::unused_self,
-    clippy::needless_pass_by_value,
-    unreachable_pub,
-    missing_docs,
-    reason = "helpers of one test program, which are called alike"
-)]
-
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -22,16 +14,16 @@ use tfplugin::testing::{Core, CoreError, State};
 
 /// What `images.json` says.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
-pub struct Images {
+pub(crate) struct Images {
     #[serde(rename = "azureml-fe")]
-    pub router: String,
+    pub(crate) router: String,
     #[serde(rename = "azureml-scorer")]
-    pub scorer: String,
+    pub(crate) scorer: String,
 }
 
 /// A registry's program, which ends with this process at the latest.
-pub struct Registry {
-    pub address: String,
+pub(crate) struct Registry {
+    pub(crate) address: String,
     process: Child,
     _folder: tempfile::TempDir,
 }
@@ -44,7 +36,7 @@ impl Drop for Registry {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
     shared: &'static Shared,
 }
@@ -129,7 +121,7 @@ impl Registry {
 
 impl World {
     /// None where it cannot run.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         static SHARED: OnceLock<Shared> = OnceLock::new();
         if let Some(why) = missing() {
             assert!(std::env::var_os("CI").is_none(), "images cannot be tested: {why}");
@@ -147,22 +139,22 @@ impl World {
         Some(Self { folder: tempfile::tempdir().expect("a folder"), shared })
     }
 
-    pub fn registry(&self) -> &str {
+    pub(crate) fn registry(&self) -> &str {
         &self.shared.registry.address
     }
 
     /// A registry that lets nobody in.
-    pub fn closed_registry(&self) -> Registry {
+    pub(crate) fn closed_registry() -> Registry {
         Registry::start(true)
     }
 
     /// A builder that is not there.
-    pub fn broken_tool(&self) -> &'static str {
+    pub(crate) fn broken_tool() -> &'static str {
         if on_path(&["podman"]).is_none() { "podman" } else { "docker" }
     }
 
     /// Where `cargo xtask images` leaves what is beside the images.
-    pub fn by_products() -> PathBuf {
+    pub(crate) fn by_products() -> PathBuf {
         target().join("images")
     }
 
@@ -173,13 +165,13 @@ impl World {
     }
 
     /// The managed images, made once.
-    pub fn images(&self) -> &Images {
+    pub(crate) fn images(&self) -> &Images {
         let _one = self.shared.making.lock().expect("one at a time");
         self.shared.images.get_or_init(|| self.run_xtask())
     }
 
     /// The managed images, made again.
-    pub fn make_images(&self) -> Images {
+    pub(crate) fn make_images(&self) -> Images {
         let _one = self.shared.making.lock().expect("one at a time");
         self.run_xtask()
     }
@@ -201,7 +193,7 @@ impl World {
     }
 
     /// Terraform Core with a provider whose `registry` is this.
-    pub async fn core(&self, registry: Value) -> Core {
+    pub(crate) async fn core(&self, registry: Value) -> Core {
         let wheel = Self::wheel();
         let provider = AzureMl::with_scorers(Scorers::within(wheel.parent().expect("a folder")));
         let mut registry = registry;
@@ -212,12 +204,12 @@ impl World {
         Core::start_with(provider, json!({ "owner": "me", "registry": registry })).await.expect("started")
     }
 
-    pub fn workspace_config(&self, name: &str) -> Value {
+    pub(crate) fn workspace_config(&self, name: &str) -> Value {
         let url = format!("file://{}/{name}", self.folder.path().display());
         json!({ "name": name, "storage_url": url, "registry": self.registry() })
     }
 
-    pub async fn workspace(&self, core: &Core, name: &str, changes: Value) -> State {
+    pub(crate) async fn workspace(&self, core: &Core, name: &str, changes: Value) -> State {
         let mut config = self.workspace_config(name);
         for (key, value) in changes.as_object().into_iter().flatten() {
             config[key] = value.clone();
@@ -225,7 +217,7 @@ impl World {
         core.create("azureml_workspace", config).await.expect("created")
     }
 
-    pub fn environment(&self, workspace: &State, changes: Value) -> Value {
+    pub(crate) fn environment(workspace: &State, changes: &Value) -> Value {
         let mut config =
             json!({ "name": "small", "workspace_id": workspace.text("id"), "pip_requirements": "idna==3.10\n" });
         for (key, value) in changes.as_object().into_iter().flatten() {
@@ -235,7 +227,7 @@ impl World {
     }
 
     /// What a program in an image says, as the user of the image.
-    pub fn run_in(&self, image: &str, program: &[&str]) -> String {
+    pub(crate) fn run_in(image: &str, program: &[&str]) -> String {
         let buildah = |arguments: &[&str]| {
             let output = Command::new("buildah").args(arguments).output().expect("run");
             assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -249,7 +241,7 @@ impl World {
 }
 
 /// Where the first message of an error is, and what it says.
-pub fn complaint(error: &CoreError) -> (String, String) {
+pub(crate) fn complaint(error: &CoreError) -> (String, String) {
     let message = error.messages().first().unwrap_or_else(|| panic!("{error}"));
     (message.path.to_string(), format!("{} {}", message.summary, message.detail))
 }

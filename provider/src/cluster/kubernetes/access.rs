@@ -9,11 +9,11 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
-use serving::cluster::{self, component, label};
+use serving::cluster::{self, component};
 use serving::service::Keys;
 use serving::token::SigningKeys;
 
-use super::api::Namespace;
+use super::api::{ApiError, Namespace, Problem};
 use super::labels;
 use crate::cluster::Error;
 use crate::cluster::keys::generate;
@@ -30,14 +30,14 @@ pub(super) async fn read(namespace: &Namespace, service: &str, generation: u64) 
 /// Stores keys under the next generation, and their digests for the routers.
 pub(super) async fn put(namespace: &Namespace, workspace: &str, service: &str, keys: &Keys) -> Result<u64, Error> {
     let mut generation = generations(namespace, service).await?.last().map_or(1, |last| last + 1);
+    let digests = serde_json::to_string(&keys.digests()).unwrap_or_default();
     for _ in 0..TRIES {
-        // First, so that keys are never in force whose digests are missing. Nobody reads an entry before a document names it.
-        let digests = serde_json::to_string(&keys.digests()).unwrap_or_default();
-        let entry = json!({ (cluster::key_digests(service, generation)): digests });
         if !namespace.create(&secret(workspace, service, generation, keys)).await? {
             generation += 1;
             continue;
         }
+        // Both are there before a document names the generation.
+        let entry = json!({ (cluster::key_digests(service, generation)): digests });
         namespace.merge::<Secret>(cluster::ACCESS, &json!({ "stringData": entry })).await.map_err(missing_access)?;
         return Ok(generation);
     }
@@ -91,7 +91,7 @@ pub(super) async fn ensure_hop(namespace: &Namespace, service: &str) -> Result<(
         });
         match namespace.merge::<Secret>(cluster::ACCESS, &patch).await {
             Ok(_) => return Ok(()),
-            Err(error) if error.problem == super::api::Problem::Changed => {}
+            Err(error) if error.problem == Problem::Changed => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -106,7 +106,7 @@ pub(super) async fn signing_keys(namespace: &Namespace) -> Result<Option<Signing
 
 /// Generations of a service's keys, in order.
 async fn generations(namespace: &Namespace, service: &str) -> Result<Vec<u64>, Error> {
-    let selector = labels::selector(&[(label::COMPONENT, component::KEYS), (label::SERVICE, service)]);
+    let selector = labels::of_service(component::KEYS, service);
     let secrets: Vec<Secret> = namespace.list(&selector).await?;
     let generation = |secret: Secret| secret.metadata.name?.rsplit('.').next()?.parse().ok();
     let mut generations: Vec<u64> = secrets.into_iter().filter_map(generation).collect();
@@ -122,9 +122,9 @@ fn json_of<T: serde::de::DeserializeOwned>(secret: &Secret, key: &str, name: &st
         .map_err(|error| bad(&format!("{key} is not what this provider writes ({:?})", error.classify())))
 }
 
-fn missing_access(error: super::api::ApiError) -> Error {
+fn missing_access(error: ApiError) -> Error {
     match error.problem {
-        super::api::Problem::Absent(_) => Error::NoAccessSecret { namespace: error.namespace, secret: cluster::ACCESS },
+        Problem::Absent(_) => Error::NoAccessSecret { namespace: error.namespace, secret: cluster::ACCESS },
         _ => error.into(),
     }
 }

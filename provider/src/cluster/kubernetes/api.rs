@@ -161,6 +161,12 @@ impl Namespace {
         &self.name
     }
 
+    /// Name of the connection that it is reached by.
+    #[must_use]
+    pub fn connection(&self) -> &str {
+        &self.connection
+    }
+
     /// Client of the cluster, for what is not in a namespace.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -187,7 +193,7 @@ impl Namespace {
 
     /// Creates an object; false if there is one of its name already.
     pub async fn create<K: Kind>(&self, object: &K) -> Result<bool, ApiError> {
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let parameters = by_us();
         match self.call::<K, _>("create", name_of(object), self.api::<K>().create(&parameters, object)).await {
             Ok(_) => Ok(true),
             Err(ApiError { problem: Problem::Changed, .. }) => Ok(false),
@@ -197,7 +203,7 @@ impl Namespace {
 
     /// Replaces an object of which the resource version is still the one in `object`; false if it is not.
     pub async fn replace<K: Kind>(&self, object: &K) -> Result<bool, ApiError> {
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let parameters = by_us();
         let name = name_of(object);
         match self.call::<K, _>("replace", name, self.api::<K>().replace(name, &parameters, object)).await {
             Ok(_) => Ok(true),
@@ -235,11 +241,21 @@ impl Namespace {
         }
     }
 
-    /// Asks the server, for so long at most; `object` is what the error says it was about.
+    /// Asks the server about an object of a kind in this namespace.
     pub async fn call<K: Kind, T>(
         &self,
         action: &'static str,
         name: &str,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        self.ask(action, &format!("{} {name}", K::kind(&())), answer).await
+    }
+
+    /// Asks the server, for so long at most; `object` is what the error says it was about.
+    pub async fn ask<T>(
+        &self,
+        action: &'static str,
+        object: &str,
         answer: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, ApiError> {
         let problem = match tokio::time::timeout(ANSWER_TIME, answer).await {
@@ -247,15 +263,19 @@ impl Namespace {
             Ok(Err(error)) => problem(&error),
             Err(_) => Problem::Unreachable(format!("no answer in {} seconds", ANSWER_TIME.as_secs())),
         };
-        let kind = K::kind(&());
         Err(ApiError {
             action,
-            object: format!("{kind} {name}"),
+            object: object.to_owned(),
             namespace: self.name.to_string(),
             connection: self.connection.to_string(),
             problem,
         })
     }
+}
+
+/// What says who has written.
+pub(super) fn by_us() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 fn name_of<K: Kind>(object: &K) -> &str {

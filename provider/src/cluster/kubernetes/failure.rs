@@ -82,16 +82,12 @@ fn of_pod(pod: &Pod) -> Option<Found> {
         let failure = plain(FailureReason::Evicted, format!("pod {name} was ended: {}", why.join(": ")), false);
         return Some(Found { failure, log: None });
     }
-    let containers = |statuses: &Option<Vec<ContainerStatus>>| statuses.clone().unwrap_or_default();
-    let init = containers(&status.init_container_statuses);
-    let main = containers(&status.container_statuses);
-    let of = |statuses: &[ContainerStatus], container| {
-        statuses
-            .iter()
-            .filter(|status| status.name == container)
-            .find_map(|status| of_container(pod, &name, container, status))
+    let of = |statuses: &Option<Vec<ContainerStatus>>, container| {
+        let mut named = statuses.iter().flatten().filter(|status| status.name == container);
+        named.find_map(|status| of_container(pod, &name, container, status))
     };
-    of(&init, FETCH).or_else(|| of(&main, SCORER)).or_else(|| of(&main, ROUTER))
+    let (init, main) = (&status.init_container_statuses, &status.container_statuses);
+    of(init, FETCH).or_else(|| of(main, SCORER)).or_else(|| of(main, ROUTER))
 }
 
 fn of_container(pod: &Pod, name: &str, container: &'static str, status: &ContainerStatus) -> Option<Found> {

@@ -25,8 +25,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, PostParams};
-use serving::cluster::{FIELD_MANAGER, OWNER, Ownership, SIGNING_KEYS, component};
+use kube::api::DeleteParams;
+use serving::cluster::{OWNER, Ownership, SIGNING_KEYS, component};
 use serving::layout;
 use serving::token::{RANDOM_BYTES, Settings as Tokens, SigningKeys};
 
@@ -49,7 +49,6 @@ const TRIES: usize = 5;
 #[derive(Clone, Debug)]
 pub struct Installer {
     namespace: Namespace,
-    connection: String,
     ownership: Ownership,
     /// Id of the compute.
     id: String,
@@ -65,10 +64,10 @@ pub enum Made {
 }
 
 impl Installer {
-    /// For the compute of this id, in the namespace of a connection.
+    /// For the compute of this id, in this namespace.
     #[must_use]
-    pub fn new(namespace: Namespace, connection: &str, id: &str, ownership: Ownership) -> Self {
-        Self { namespace, connection: connection.to_owned(), ownership, id: id.to_owned() }
+    pub fn new(namespace: Namespace, id: &str, ownership: Ownership) -> Self {
+        Self { namespace, ownership, id: id.to_owned() }
     }
 
     /// The namespace.
@@ -80,7 +79,7 @@ impl Installer {
     /// Makes the namespace unless it is there. Without the right to, it is taken to be there: what follows shows it.
     pub async fn ensure_namespace(&self) -> Result<Made, ApiError> {
         let name = self.namespace.name();
-        let there = self.cluster_wide("read", name, self.namespaces().get_opt(name)).await;
+        let there = self.namespace.ask("read", name, self.namespaces().get_opt(name)).await;
         match there {
             Ok(Some(_)) => return Ok(Made::Before),
             Ok(None) | Err(ApiError { problem: Problem::Forbidden(_), .. }) => {}
@@ -88,8 +87,7 @@ impl Installer {
         }
         let manifest = manifests::namespace(name, &self.ownership.workspace, &self.id);
         let Ok(wanted) = serde_json::from_value::<core::Namespace>(manifest) else { return Ok(Made::Before) };
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match self.cluster_wide("create", name, self.namespaces().create(&parameters, &wanted)).await {
+        match self.namespace.ask("create", name, self.namespaces().create(&api::by_us(), &wanted)).await {
             Ok(_) => Ok(Made::Now),
             Err(ApiError { problem: Problem::Changed, .. }) => Ok(Made::Before),
             // It may be there and may not be looked at. If it is not, this is the reason.
@@ -121,7 +119,7 @@ impl Installer {
         }
         Err(InstallError::Foreign {
             namespace: self.namespace.name().to_owned(),
-            connection: self.connection.clone(),
+            connection: self.namespace.connection().to_owned(),
             found,
         })
     }
@@ -202,26 +200,10 @@ impl Installer {
         kube::Api::all(self.namespace.client())
     }
 
-    /// Asks for something that is in no namespace.
-    async fn cluster_wide<T>(
-        &self,
-        action: &'static str,
-        object: &str,
-        answer: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, ApiError> {
-        answer.await.map_err(|error| ApiError {
-            action,
-            object: object.to_owned(),
-            namespace: self.namespace.name().to_owned(),
-            connection: self.connection.clone(),
-            problem: api::problem(&error),
-        })
-    }
-
     /// Removes the namespace if the attachment made it; false if it did not, or there is none.
     async fn remove_namespace(&self) -> Result<bool, ApiError> {
         let name = self.namespace.name();
-        let found = match self.cluster_wide("read", name, self.namespaces().get_opt(name)).await {
+        let found = match self.namespace.ask("read", name, self.namespaces().get_opt(name)).await {
             Ok(Some(found)) => found,
             Ok(None) | Err(ApiError { problem: Problem::Forbidden(_), .. }) => return Ok(false),
             Err(error) => return Err(error),
@@ -230,7 +212,7 @@ impl Installer {
         if made_by != Some(&self.id) {
             return Ok(false);
         }
-        match self.cluster_wide("delete", name, self.namespaces().delete(name, &DeleteParams::background())).await {
+        match self.namespace.ask("delete", name, self.namespaces().delete(name, &DeleteParams::background())).await {
             Ok(_) => Ok(true),
             Err(ApiError { problem: Problem::Absent(_), .. }) => Ok(false),
             Err(error) => Err(error),

@@ -27,6 +27,12 @@ pub fn service(component: &str, workspace: &str, service: &str) -> BTreeMap<Stri
     labels
 }
 
+/// A selector of the objects of a service.
+#[must_use]
+pub fn of_service(component: &str, service: &str) -> String {
+    selector(&[(label::COMPONENT, component), (label::SERVICE, service)])
+}
+
 /// A selector of all objects with these labels.
 #[must_use]
 pub fn selector(labels: &[(&str, &str)]) -> String {

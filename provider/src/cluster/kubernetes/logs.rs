@@ -1,83 +1,85 @@
-//! The last lines that pods of a service logged.
+//! What pods logged.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::LogParams;
 use serving::cluster::{component, label};
 
-use super::api::Namespace;
+use super::api::{ApiError, Namespace, Problem};
+use super::failure::{Found, Log};
 use super::labels;
 use super::workload::{FETCH, SCORER};
 use crate::cluster::{Error, ReplicaLog};
 
 /// Longest log of one container, whatever its lines.
 const LOG_BYTES: i64 = 1 << 20;
+/// Lines of a log that a failure shows, and its most bytes.
+const FAILURE: (i64, i64) = (50, 64 << 10);
 
+/// The last lines of each pod of a service.
 pub(super) async fn tail(namespace: &Namespace, service: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error> {
-    let selector = labels::selector(&[(label::COMPONENT, component::SCORER), (label::SERVICE, service)]);
-    let mut pods: Vec<Pod> = namespace.list(&selector).await?;
+    let mut pods: Vec<Pod> = namespace.list(&labels::of_service(component::SCORER, service)).await?;
     pods.sort_by_key(|pod| pod.metadata.name.clone());
+    let lines = i64::try_from(lines).unwrap_or(i64::MAX);
     let mut logs = Vec::new();
     for pod in &pods {
-        let name = pod.metadata.name.clone().unwrap_or_default();
         let version = pod.metadata.labels.as_ref().and_then(|labels| labels.get(label::VERSION)).cloned();
         let mut text = String::new();
-        for source in sources(pod) {
-            text.push_str(&read(namespace, &name, &source, lines).await?);
+        for log in of_pod(pod) {
+            match read(namespace, &log, (lines, LOG_BYTES)).await {
+                Ok(read) => text.push_str(&read),
+                // Gone, or its log was, since it was listed.
+                Err(ApiError { problem: Problem::Absent(_) | Problem::Refused(_), .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
         }
-        logs.push(ReplicaLog { version: version.unwrap_or_default(), replica: name, text });
+        let replica = pod.metadata.name.clone().unwrap_or_default();
+        logs.push(ReplicaLog { version: version.unwrap_or_default(), replica, text });
     }
     Ok(logs)
 }
 
-/// One log of a pod.
-#[derive(Debug, PartialEq, Eq)]
-struct Source {
-    container: &'static str,
-    previous: bool,
+/// Adds the end of the log to a failure, if it can be had.
+pub(super) async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
+    let Some(log) = &found.log else { return found };
+    match read(namespace, log, FAILURE).await {
+        Ok(text) => found.failure.log_tail = text.lines().map(str::to_owned).collect(),
+        Err(error) => tracing::debug!("the failure is told without its log: {error}"),
+    }
+    found
 }
 
 /// The logs that tell of a pod's life so far, oldest first: of the fetch only while the scorer has none, and what a
 /// container said before it was restarted.
-fn sources(pod: &Pod) -> Vec<Source> {
+fn of_pod(pod: &Pod) -> Vec<Log> {
     let Some(status) = &pod.status else { return Vec::new() };
-    let find = |statuses: &Option<Vec<ContainerStatus>>, name: &str| {
-        statuses.iter().flatten().find(|status| status.name == name).cloned()
-    };
     let began = |status: &ContainerStatus| {
         status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
     };
-    let mut sources = Vec::new();
-    let scorer = find(&status.container_statuses, SCORER);
-    let has_run = scorer.as_ref().is_some_and(|status| began(status) || status.restart_count > 0);
-    let containers = if has_run { [(SCORER, scorer)] } else { [(FETCH, find(&status.init_container_statuses, FETCH))] };
-    for (container, status) in containers {
-        let Some(status) = status else { continue };
-        if status.restart_count > 0 {
-            sources.push(Source { container, previous: true });
-        }
-        if began(&status) {
-            sources.push(Source { container, previous: false });
-        }
-    }
-    sources
+    let find = |statuses: &Option<Vec<ContainerStatus>>, name| {
+        statuses.iter().flatten().find(|status| status.name == name).cloned()
+    };
+    let scorer = find(&status.container_statuses, SCORER).filter(|status| began(status) || status.restart_count > 0);
+    let container = if scorer.is_some() { SCORER } else { FETCH };
+    let Some(status) = scorer.or_else(|| find(&status.init_container_statuses, FETCH)) else { return Vec::new() };
+    let log = |previous| Log { pod: pod.metadata.name.clone().unwrap_or_default(), container, previous };
+    [(true, status.restart_count > 0), (false, began(&status))]
+        .into_iter()
+        .filter(|(_, there)| *there)
+        .map(|(previous, _)| log(previous))
+        .collect()
 }
 
-async fn read(namespace: &Namespace, pod: &str, source: &Source, lines: usize) -> Result<String, Error> {
+async fn read(namespace: &Namespace, log: &Log, (lines, bytes): (i64, i64)) -> Result<String, ApiError> {
     let parameters = LogParams {
-        container: Some(source.container.to_owned()),
-        previous: source.previous,
-        tail_lines: Some(i64::try_from(lines).unwrap_or(i64::MAX)),
-        limit_bytes: Some(LOG_BYTES),
+        container: Some(log.container.to_owned()),
+        previous: log.previous,
+        tail_lines: Some(lines),
+        limit_bytes: Some(bytes),
         ..LogParams::default()
     };
-    let found = namespace.call::<Pod, _>("read the log of", pod, namespace.api::<Pod>().logs(pod, &parameters)).await;
-    match found {
-        Ok(text) if text.is_empty() || text.ends_with('\n') => Ok(text),
-        Ok(text) => Ok(text + "\n"),
-        // Gone, or its log was, since it was listed.
-        Err(error) if matches!(error.problem, super::api::Problem::Absent(_) | super::api::Problem::Refused(_)) => {
-            Ok(String::new())
-        }
-        Err(error) => Err(error.into()),
-    }
+    let api = namespace.api::<Pod>();
+    namespace.call::<Pod, _>("read the log of", &log.pod, api.logs(&log.pod, &parameters)).await
 }

@@ -5,19 +5,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::LogParams;
 use serving::admin::{ReplicaState, ReplicaStatus, ServiceStatus, VersionStatus};
 use serving::cluster::{self, Confirmation, component, label};
 use serving::service::{Service, Version};
 
 use super::api::Namespace;
-use super::failure::{self, Found};
+use super::failure;
 use super::workload::{self, Site};
-use super::{documents, drift, labels};
+use super::{documents, drift, labels, logs};
 use crate::cluster::{Error, Router};
-
-/// Lines of a log that a failure shows.
-const LOG_LINES: i64 = 50;
 
 /// A router that answers callers, and what it serves.
 struct Serving {
@@ -58,7 +54,7 @@ pub(super) async fn service(
     name: &str,
 ) -> Result<Option<ServiceStatus>, Error> {
     let document = documents::read(namespace, name).await?;
-    let selector = labels::selector(&[(label::COMPONENT, component::SCORER), (label::SERVICE, name)]);
+    let selector = labels::of_service(component::SCORER, name);
     let pods: Vec<Pod> = namespace.list(&selector).await?;
     let routers = routers(namespace).await?;
     let Some(document) = document else {
@@ -147,7 +143,7 @@ async fn version_status(
             .filter(|pod| labelled(pod, label::REVISION).as_ref() == Some(&status.revision))
             .collect();
         if let Some(found) = failure::find(deployment, &wanted) {
-            status.failure = Some(with_log(namespace, found).await.failure);
+            status.failure = Some(logs::with_log(namespace, found).await.failure);
         }
     }
     Ok(status)
@@ -160,26 +156,6 @@ fn drifted(site: &Site, service: &Service, version: &str, found: Option<&Deploym
     let found = serde_json::to_value(found).ok()?;
     let path = drift::first(&wanted.deployment["spec"], &found["spec"])?;
     Some(format!("spec{path} of Deployment {} was changed", wanted.name))
-}
-
-/// Adds the end of the log, if it can be had.
-pub(super) async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
-    let Some(log) = &found.log else { return found };
-    let parameters = LogParams {
-        container: Some(log.container.to_owned()),
-        previous: log.previous,
-        tail_lines: Some(LOG_LINES),
-        limit_bytes: Some(64 << 10),
-        ..LogParams::default()
-    };
-    match namespace
-        .call::<Pod, _>("read the log of", &log.pod, namespace.api::<Pod>().logs(&log.pod, &parameters))
-        .await
-    {
-        Ok(text) => found.failure.log_tail = text.lines().map(str::to_owned).collect(),
-        Err(error) => tracing::debug!("the failure is told without its log: {error}"),
-    }
-    found
 }
 
 fn labelled(pod: &Pod, name: &str) -> Option<String> {

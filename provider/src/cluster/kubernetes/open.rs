@@ -10,6 +10,9 @@ use crate::cluster::Error;
 use crate::provider::Settings;
 use crate::workspace::document::{ComputeBody, ComputeLocation};
 
+/// What is wrong with a namespace that is not the one that was attached.
+pub const FOREIGN: &str = "belongs to another attachment";
+
 impl KubernetesCluster {
     /// The compute of this id at its recorded location. A connection that leads to another cluster is refused.
     pub async fn open(id: &str, compute: &ComputeBody, settings: &Settings) -> Result<Self, Error> {
@@ -18,7 +21,7 @@ impl KubernetesCluster {
         };
         let client = settings.connections.client(connection).await?;
         let namespace = Namespace::new(client, namespace, connection);
-        check_identity(id, &namespace, connection, uid).await?;
+        check_identity(id, &namespace, uid).await?;
         let attachment = Attachment::read(&compute.configured);
         let workspace = id.rsplit_once("/computes/").map_or(id, |(workspace, _)| workspace).to_owned();
         let site = Site { workspace, image_pull_secret: attachment.image_pull_secret };
@@ -27,23 +30,23 @@ impl KubernetesCluster {
 }
 
 /// Whether the namespace is the one that was attached.
-async fn check_identity(id: &str, namespace: &Namespace, connection: &str, uid: &str) -> Result<(), Error> {
+async fn check_identity(id: &str, namespace: &Namespace, uid: &str) -> Result<(), Error> {
     let owner = namespace.get::<ConfigMap>(OWNER).await?;
     let problem = match owner.map(|owner| owner.metadata.uid.unwrap_or_default()) {
         Some(found) if found == uid => return Ok(()),
-        Some(_) => "belongs to another attachment",
+        Some(_) => FOREIGN,
         None => "is attached to nothing",
     };
-    Err(elsewhere(id, namespace, connection, problem))
+    Err(elsewhere(id, namespace, problem))
 }
 
 /// The error for a connection that leads elsewhere.
 #[must_use]
-pub fn elsewhere(id: &str, namespace: &Namespace, connection: &str, problem: &'static str) -> Error {
+pub fn elsewhere(id: &str, namespace: &Namespace, problem: &'static str) -> Error {
     Error::Elsewhere {
         compute: id.to_owned(),
         namespace: namespace.name().to_owned(),
-        connection: connection.to_owned(),
+        connection: namespace.connection().to_owned(),
         problem,
     }
 }

@@ -169,7 +169,7 @@ impl Resource for AksAttachmentResource {
         match owner {
             Some((uid, _)) if uid == place.uid || place.uid.is_empty() => place.uid = uid,
             Some(_) => {
-                let error = elsewhere(&id, &installer, &place, "belongs to another attachment");
+                let error = elsewhere(&id, &installer);
                 return Err(explain(failed(), &error).at_attribute("connection").into());
             }
             None => {
@@ -219,9 +219,7 @@ impl Resource for AksAttachmentResource {
                 return Ok(());
             }
             Some(_) => {
-                return Err(
-                    explain(failed(), &elsewhere(&id, &installer, &place, "belongs to another attachment")).into()
-                );
+                return Err(explain(failed(), &elsewhere(&id, &installer)).into());
             }
             None => None,
         };
@@ -269,7 +267,7 @@ async fn installer(id: &ComputeId, place: &Place, provider: &Provider) -> Result
     let namespace = Namespace::new(client, &place.namespace, &place.connection);
     let ownership =
         Ownership { workspace: id.workspace.to_string(), compute: id.name.clone(), owner: provider.owner.clone() };
-    Ok(Installer::new(namespace, &place.connection, &id.to_string(), ownership))
+    Ok(Installer::new(namespace, &id.to_string(), ownership))
 }
 
 fn cluster(id: &ComputeId, installer: &Installer, attachment: &Attachment) -> KubernetesCluster {
@@ -279,8 +277,8 @@ fn cluster(id: &ComputeId, installer: &Installer, attachment: &Attachment) -> Ku
         .forcing(attachment.force_conflicts)
 }
 
-fn elsewhere(id: &ComputeId, installer: &Installer, place: &Place, problem: &'static str) -> Error {
-    open::elsewhere(&id.to_string(), installer.namespace(), &place.connection, problem)
+fn elsewhere(id: &ComputeId, installer: &Installer) -> Error {
+    open::elsewhere(&id.to_string(), installer.namespace(), open::FOREIGN)
 }
 
 /// Makes the namespace if that is wanted, and makes it the compute's. The error says whether it was made.
@@ -407,7 +405,7 @@ async fn read(
     let found = match is_ours {
         Some(true) => Some(installer.found().await.or_explain(failed())?),
         Some(false) => {
-            return Err(explain(failed(), &elsewhere(id, &installer, &place, "belongs to another attachment")).into());
+            return Err(explain(failed(), &elsewhere(id, &installer)).into());
         }
         None => {
             let detail = format!(

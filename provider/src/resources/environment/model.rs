@@ -45,23 +45,23 @@ impl From<Docker> for DockerBlock {
 }
 
 impl Environment {
-    /// How the image is to be, once that is known.
-    #[expect(clippy::option_option, reason = "not known, known to be absent, or known")]
-    pub(super) fn docker(&self) -> Option<Option<Docker>> {
+    /// How the image is to be.
+    pub(super) fn docker(&self) -> Attr<Docker> {
         let block = match &self.docker {
-            Attr::Unknown => return None,
-            Attr::Null => return Some(None),
+            Attr::Unknown => return Attr::Unknown,
+            Attr::Null => return Attr::Null,
             Attr::Known(block) => block,
         };
         let unknown = block.base_image.is_unknown()
             || block.base_dockerfile.is_unknown()
             || block.extra_docker_file_steps.is_unknown();
-        (!unknown).then(|| {
-            Some(Docker {
-                base_image: block.base_image.clone().known(),
-                base_dockerfile: block.base_dockerfile.clone().known(),
-                extra_docker_file_steps: block.extra_docker_file_steps.clone().known(),
-            })
+        if unknown {
+            return Attr::Unknown;
+        }
+        Attr::Known(Docker {
+            base_image: block.base_image.clone().known(),
+            base_dockerfile: block.base_dockerfile.clone().known(),
+            extra_docker_file_steps: block.extra_docker_file_steps.clone().known(),
         })
     }
 
@@ -76,9 +76,10 @@ impl Environment {
 
     /// What the workspace is asked for. None without a definition.
     pub(super) fn spec(&self) -> Option<EnvironmentSpec> {
+        let docker = Some(self.docker()).filter(|docker| !docker.is_unknown())?;
         Some(EnvironmentSpec {
             definition: self.definition()?,
-            docker: self.docker()?,
+            docker: docker.known(),
             environment_variables: self.environment_variables.clone().known(),
             scorer_version: self.scorer_version.clone().known(),
         })

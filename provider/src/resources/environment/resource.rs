@@ -83,8 +83,9 @@ impl Resource for EnvironmentResource {
             let detail = "Set `docker.base_image` or `docker.base_dockerfile`, and not both: an image has one base.";
             return Err(Diagnostic::error("Two bases of one image", detail).at_attribute("docker").into());
         }
-        if let (Some(text), Some(docker)) = (config.definition(), config.docker()) {
-            definition::parse(&text, docker.as_ref()).or_explain("Invalid definition of an environment")?;
+        let docker = config.docker();
+        if let Some(text) = config.definition().filter(|_| !docker.is_unknown()) {
+            definition::parse(&text, docker.get()).or_explain("Invalid definition of an environment")?;
         }
         Ok(())
     }
@@ -93,8 +94,8 @@ impl Resource for EnvironmentResource {
         let replaced = plan.is_replaced();
         let Some(planned) = &mut plan.planned else { return Ok(()) };
         planned.hash = match (planned.definition(), planned.docker()) {
-            (Some(text), Some(docker)) => {
-                let parsed = definition::parse(&text, docker.as_ref());
+            (Some(text), docker) if !docker.is_unknown() => {
+                let parsed = definition::parse(&text, docker.get());
                 parsed.or_explain("Invalid definition of an environment")?.hash().into()
             }
             _ => Attr::Unknown,

@@ -8,6 +8,7 @@ use super::super::error::{BenchError, file};
 use super::super::report::say;
 use super::super::tools;
 use super::peers::Subject;
+use crate::command;
 
 /// Installs the wheel that was built, and the peers; ours.
 pub(super) fn all(peers: &[Subject]) -> Result<Subject, BenchError> {
@@ -17,7 +18,7 @@ pub(super) fn all(peers: &[Subject]) -> Result<Subject, BenchError> {
     let ours = Subject::ours();
     say("==> Installing the wheel and the peers");
     environment(&uv, &python, &inputs.join("requirements.txt"), &ours.environment()?)?;
-    tools::output(pip_install(&uv, &ours.environment()?).args(["--reinstall", "--no-deps"]).arg(wheel()?))?;
+    command::output(pip_install(&uv, &ours.environment()?).args(["--reinstall", "--no-deps"]).arg(wheel()?))?;
     for peer in peers {
         let requirements = inputs.join("peers").join(peer.package_folder()).join("requirements.txt");
         environment(&uv, &python, &requirements, &peer.environment()?)?;
@@ -28,13 +29,13 @@ pub(super) fn all(peers: &[Subject]) -> Result<Subject, BenchError> {
 /// The interpreter itself, whatever stands before it on PATH.
 fn python() -> Result<PathBuf, BenchError> {
     let named = std::env::var_os("PYTHON").filter(|name| !name.is_empty()).unwrap_or_else(|| "python3".into());
-    let found = tools::output(Command::new(named).args(["-c", "import sys; print(sys.executable)"]))?;
+    let found = command::output(Command::new(named).args(["-c", "import sys; print(sys.executable)"]))?;
     Ok(found.trim().into())
 }
 
 /// uv of the system, else that of the Makefile.
 fn uv() -> Result<PathBuf, BenchError> {
-    if tools::output(Command::new("uv").arg("--version")).is_ok() {
+    if command::output(Command::new("uv").arg("--version")).is_ok() {
         return Ok("uv".into());
     }
     tools::build("uv")?;
@@ -51,8 +52,8 @@ fn environment(uv: &Path, python: &Path, requirements: &Path, path: &Path) -> Re
         return Ok(());
     }
     let mut venv = Command::new(uv);
-    tools::output(venv.args(["venv", "--quiet", "--clear", "--no-project", "--python"]).arg(python).arg(path))?;
-    tools::output(pip_install(uv, path).arg("--requirements").arg(requirements))?;
+    command::output(venv.args(["venv", "--quiet", "--clear", "--no-project", "--python"]).arg(python).arg(path))?;
+    command::output(pip_install(uv, path).arg("--requirements").arg(requirements))?;
     fs::write(&stamp, wanted).map_err(file(stamp))
 }
 

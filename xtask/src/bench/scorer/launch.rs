@@ -12,6 +12,7 @@ use super::super::error::BenchError;
 use super::super::server::{Question, Server};
 use super::super::tools;
 use super::peers::{self, Place, Subject};
+use crate::command;
 
 /// What is installed, and where servers run.
 pub(super) struct Bench {
@@ -123,5 +124,5 @@ impl<'a> Launch<'a> {
 fn version(subject: &Subject) -> Result<String, BenchError> {
     let python = subject.environment()?.join("bin/python");
     let code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))";
-    Ok(tools::output(Command::new(python).args(["-c", code, subject.package]))?.trim().to_owned())
+    Ok(command::output(Command::new(python).args(["-c", code, subject.package]))?.trim().to_owned())
 }

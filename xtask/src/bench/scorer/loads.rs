@@ -11,6 +11,7 @@ use super::goals::{Measure, Verdict};
 use super::launch::{self, BOTH_CORES, Bench, Launch, Running};
 use super::peers::{GRANIAN, ORIGINAL, OURS};
 use super::{Arguments, Outcome};
+use crate::command;
 
 pub(super) const BODY: &str = r#"{"data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}"#;
 
@@ -64,7 +65,8 @@ pub(super) fn row() -> String {
 pub(super) fn train(bench: &Bench) -> Result<(), BenchError> {
     let mut train = Command::new(bench.ours.environment()?.join("bin/python"));
     train.arg(tools::inputs().join("scorer/train.py")).arg(bench.directory.join("model.joblib"));
-    tools::output(&mut train).map(drop)
+    command::output(&mut train)?;
+    Ok(())
 }
 
 fn batch_loads() -> Vec<Load> {

@@ -13,6 +13,7 @@ use super::goals::Verdict;
 use super::launch::{self, Bench, Launch};
 use super::loads::{row, train};
 use super::{Arguments, Outcome};
+use crate::command;
 
 /// What a score may cost beyond its `run()`, in microseconds.
 const OVERHEAD_US: f64 = 15.0;
@@ -86,7 +87,7 @@ impl BareLoop {
         command.env("PYTHONPATH", tools::inputs().join("scorer/scripts")).env("AZUREML_MODEL_DIR", &bench.directory);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let started = command.spawn();
-        let mut process = started.map_err(|source| BenchError::Start { command: tools::shown(&command), source })?;
+        let mut process = started.map_err(command::starting(&command))?;
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (questions, answers) = pipes.expect("both are piped");
         Ok(Self { process, questions, answers: BufReader::new(answers) })

@@ -41,7 +41,7 @@ impl Installer {
 
     pub(super) async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
         let nodes = kube::Api::<Node>::all(self.namespace.client());
-        Ok(self.cluster_wide("list", "nodes", nodes.list(&ListParams::default())).await?.items)
+        Ok(self.namespace.ask("list", "nodes", nodes.list(&ListParams::default())).await?.items)
     }
 }
 

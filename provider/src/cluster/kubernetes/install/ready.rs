@@ -9,14 +9,12 @@ use serving::cluster::{ROUTER, component, label};
 use tokio::time::Instant;
 
 use super::super::api::ApiError;
-use super::super::{failure, labels, observe};
+use super::super::{failure, labels, logs, observe};
 use super::{InstallError, Installer, pause};
 use crate::cluster::Router;
-use crate::cluster::wait::Limits;
+use crate::cluster::wait::{API_PATIENCE, Limits};
 
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the API server may be unreachable.
-const API_PATIENCE: Duration = Duration::from_mins(2);
 /// How long no node may take a pod: a cluster autoscaler adds nodes in this time.
 const UNSCHEDULABLE_GRACE: Duration = Duration::from_mins(5);
 /// How long routers that are ready may take to say which version they are.
@@ -102,7 +100,7 @@ impl Installer {
         let wanted: Vec<&Pod> =
             pods.iter().filter(|pod| hash(pod) == newest && pod.metadata.deletion_timestamp.is_none()).collect();
         let failure = match failure::find(Some(&deployment), &wanted) {
-            Some(found) => Some(observe::with_log(&self.namespace, found).await.failure),
+            Some(found) => Some(logs::with_log(&self.namespace, found).await.failure),
             None => None,
         };
         Ok((rollout, failure))

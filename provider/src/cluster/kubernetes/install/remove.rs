@@ -127,7 +127,7 @@ impl Installer {
     async fn wait_for_namespace(&self, limits: &Limits) -> Result<(), InstallError> {
         let name = self.namespace.name();
         loop {
-            let found = self.cluster_wide("read", name, self.namespaces().get_opt(name)).await?;
+            let found = self.namespace.ask("read", name, self.namespaces().get_opt(name)).await?;
             let Some(found) = found else { return Ok(()) };
             if limits.remaining().is_zero() {
                 let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();

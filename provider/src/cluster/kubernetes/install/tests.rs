@@ -11,7 +11,7 @@ const WORKSPACE: &str = "az://account/container/ws";
 
 async fn installer(server: &ApiServer, workspace: &str) -> Installer {
     let ownership = Ownership { workspace: workspace.into(), compute: "prod".into(), owner: "me".into() };
-    Installer::new(server.namespace("ml").await, "test", &format!("{workspace}/computes/prod"), ownership)
+    Installer::new(server.namespace("ml").await, &format!("{workspace}/computes/prod"), ownership)
 }
 
 fn limits(time: Duration) -> Limits {

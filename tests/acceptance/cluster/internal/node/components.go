@@ -70,14 +70,7 @@ func (c Config) apiserver() supervise.Component {
 }
 
 func (c Config) controllerManager() supervise.Component {
-	kubeconfig := c.pki("kube-controller-manager.kubeconfig")
-	return c.kubernetes("kube-controller-manager",
-		"--kubeconfig="+kubeconfig,
-		"--authentication-kubeconfig="+kubeconfig,
-		"--authorization-kubeconfig="+kubeconfig,
-		"--bind-address=127.0.0.1",
-		"--cert-dir="+c.data("controller-manager"),
-		"--leader-elect=false",
+	return c.controller("controller-manager",
 		"--controllers=*,-node-ipam-controller,-cloud-node-lifecycle-controller",
 		"--use-service-account-credentials",
 		// It asks for the credentials of forty controllers, by default twenty in a second.
@@ -91,15 +84,21 @@ func (c Config) controllerManager() supervise.Component {
 }
 
 func (c Config) scheduler() supervise.Component {
-	kubeconfig := c.pki("kube-scheduler.kubeconfig")
-	return c.kubernetes("kube-scheduler",
-		"--kubeconfig="+kubeconfig,
-		"--authentication-kubeconfig="+kubeconfig,
-		"--authorization-kubeconfig="+kubeconfig,
+	return c.controller("scheduler")
+}
+
+// controller is one of the loops over the apiserver, of which there is one of each.
+func (c Config) controller(name string, flags ...string) supervise.Component {
+	component := "kube-" + name
+	kubeconfig := c.pki(component + ".kubeconfig")
+	return c.kubernetes(component, append([]string{
+		"--kubeconfig=" + kubeconfig,
+		"--authentication-kubeconfig=" + kubeconfig,
+		"--authorization-kubeconfig=" + kubeconfig,
 		"--bind-address=127.0.0.1",
-		"--cert-dir="+c.data("scheduler"),
+		"--cert-dir=" + c.data(name),
 		"--leader-elect=false",
-	)
+	}, flags...)...)
 }
 
 func (c Config) kubelet() supervise.Component {
