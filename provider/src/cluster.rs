@@ -36,6 +36,9 @@ pub trait Cluster: Debug + Send + Sync {
     /// Id of the compute, for messages.
     fn id(&self) -> &str;
 
+    /// What replicas are here.
+    fn replicas(&self) -> Replicas;
+
     /// Whether the router runs, and which.
     async fn router(&self) -> Result<Router, Error>;
 
@@ -85,6 +88,15 @@ pub trait Cluster: Debug + Send + Sync {
 
     /// Removes what no document and no replica uses any more.
     async fn sweep(&self) -> Result<(), Error>;
+}
+
+/// What replicas are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// Processes of this machine, in virtual environments.
+    Processes,
+    /// Pods, from images.
+    Pods,
 }
 
 /// State of a compute's router.

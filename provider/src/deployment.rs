@@ -7,6 +7,7 @@ pub mod failure;
 pub mod labels;
 pub mod model;
 pub mod plan;
+pub mod pod;
 pub mod prepare;
 pub mod schema;
 pub mod service;

@@ -106,6 +106,8 @@ impl Blame for crate::environment::Error {
             Self::Workspace(error) => error.attribute(),
             Self::Definition(error) => error.attribute(),
             Self::NoScorer { wanted: Some(_), .. } => Some("scorer_version"),
+            Self::BaseImage { own: true, .. } => Some("docker"),
+            Self::Image { attribute, .. } => *attribute,
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod cluster;
+pub mod connections;
 pub mod data_sources;
 pub mod deployment;
 pub mod diagnostics;
@@ -9,6 +10,7 @@ pub mod environment;
 pub mod ephemeral;
 pub mod functions;
 pub mod provider;
+pub mod registry;
 pub mod resources;
 pub mod schema;
 pub mod storage;

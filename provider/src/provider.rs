@@ -1,11 +1,15 @@
 //! The provider block, and what the provider offers.
 
+use std::collections::BTreeMap;
+
 use tfplugin::{
     AnyDataSource, AnyEphemeralResource, AnyFunction, AnyResource, Attr, Attribute, Diagnostic, Diagnostics, Model,
-    Provider, Schema,
+    Provider, Schema, ValidateContext,
 };
 
+use crate::connections::{self, ConnectionBlock, Connections};
 use crate::environment::wheel::Scorers;
+use crate::registry::{self, Registries, RegistryBlock};
 use crate::storage::{self, Storage, StorageBlock};
 use crate::{data_sources, ephemeral, functions, resources};
 
@@ -16,6 +20,10 @@ pub struct Config {
     pub owner: Attr<String>,
     /// See the schema.
     pub storage: Attr<StorageBlock>,
+    /// See the schema.
+    pub kubernetes: Attr<BTreeMap<String, Attr<ConnectionBlock>>>,
+    /// See the schema.
+    pub registry: Attr<RegistryBlock>,
 }
 
 /// What resources and data sources work with. Cheap to clone.
@@ -27,6 +35,10 @@ pub struct Settings {
     pub scorers: Scorers,
     /// How remote stores are reached.
     pub storage: Storage,
+    /// How Kubernetes clusters are reached.
+    pub connections: Connections,
+    /// How registries are reached, and images built.
+    pub registries: Registries,
 }
 
 /// The provider.
@@ -59,7 +71,7 @@ impl Provider for AzureMl {
     fn schema(&self) -> Schema {
         Schema::new(
             "Deploys machine learning models as HTTPS services, in the manner of Azure Machine Learning v1 and without it: \
-             workspaces, models, environments, and webservices on this machine.",
+             workspaces, models, environments, and webservices on this machine or on Kubernetes clusters.",
         )
         .attribute(
             "owner",
@@ -71,6 +83,12 @@ impl Provider for AzureMl {
             .validate(tfplugin::schema::length_between(1..=256)),
         )
         .attribute("storage", storage::attribute())
+        .attribute(connections::NAME, connections::attribute())
+        .attribute("registry", registry::attribute())
+    }
+
+    fn validate(&self, _: &mut ValidateContext, config: &Config) -> Result<(), Diagnostics> {
+        connections::check(&config.kubernetes).into_result()
     }
 
     async fn configure(&self, config: Config, _: &str) -> Result<Settings, Diagnostics> {
@@ -91,7 +109,9 @@ impl Provider for AzureMl {
             Attr::Null => StorageBlock::default(),
         };
         let storage = Storage::new(&block, |name| std::env::var(name).ok());
-        Ok(Settings { owner, scorers: self.scorers.clone(), storage })
+        let connections = Connections::new(config.kubernetes, |name| std::env::var(name).ok());
+        let registries = Registries::new(&config.registry.known().unwrap_or_default(), |name| std::env::var(name).ok());
+        Ok(Settings { owner, scorers: self.scorers.clone(), storage, connections, registries })
     }
 
     fn resources(&self) -> Vec<Box<dyn AnyResource<Settings>>> {

@@ -65,6 +65,9 @@ pub struct Timeouts {
     pub head_ms: u64,
     /// Longest pause between two reads or writes of a body, on either side.
     pub body_ms: u64,
+    /// How long a router in a cluster serves on after it was told to end, and is not ready any more: until every node
+    /// has heard of that and sends no more callers.
+    pub withdraw_ms: u64,
     /// What a stopping router gives the requests in flight.
     pub drain_ms: u64,
     /// How long a worker that was replaced keeps unused client connections, within `drain_ms`. A caller that uses one in
@@ -173,7 +176,14 @@ impl Default for Limits {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle_ms: 75_000, head_ms: 10_000, body_ms: 30_000, drain_ms: 30_000, drain_idle_ms: 10_000 }
+        Self {
+            idle_ms: 75_000,
+            head_ms: 10_000,
+            body_ms: 30_000,
+            withdraw_ms: 5_000,
+            drain_ms: 30_000,
+            drain_idle_ms: 10_000,
+        }
     }
 }
 
@@ -234,6 +244,9 @@ pub enum ConfigError {
     /// What is said of tokens cannot be used.
     #[error("the configuration is not valid: in [tokens], {0}")]
     Tokens(#[from] serving::token::SettingsError),
+    /// Only a cluster has ServiceAccounts.
+    #[error("the configuration is not valid: [tokens.service_accounts] is for a router in a cluster; remove it")]
+    ServiceAccounts,
     /// A value is out of range.
     #[error("the configuration is not valid: `{key}` is {value}, but must be from {min} to {max}")]
     Range {
@@ -261,6 +274,30 @@ impl Config {
         let config: Self = toml::from_str(text)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Reads the file of a router in a cluster, which answers on every address and the port of its container where the
+    /// file says nothing else.
+    pub fn load_in_cluster(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let said: toml::Table = toml::from_str(&text)?;
+        let mut config = Self::parse(&text)?;
+        if !said.contains_key("address") {
+            config.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        }
+        if !said.contains_key("port") {
+            config.port = serving::cluster::ROUTER_PORT;
+        }
+        Ok(config)
+    }
+
+    /// Checks what is of no use on a local compute.
+    pub fn check_local(&self) -> Result<(), ConfigError> {
+        match self.tokens.service_accounts {
+            Some(_) => Err(ConfigError::ServiceAccounts),
+            None => Ok(()),
+        }
     }
 
     /// Where the router answers.
@@ -295,6 +332,7 @@ impl Config {
             ("timeouts.idle_ms", times.idle_ms, 1, DAY),
             ("timeouts.head_ms", times.head_ms, 1, DAY),
             ("timeouts.body_ms", times.body_ms, 1, DAY),
+            ("timeouts.withdraw_ms", times.withdraw_ms, 0, DAY),
             ("timeouts.drain_ms", times.drain_ms, 0, DAY),
             ("timeouts.drain_idle_ms", times.drain_idle_ms, 0, DAY),
             ("upstream.connect_ms", upstream.connect_ms, 1, DAY),

@@ -3,7 +3,9 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod documents;
 pub mod http1;
 pub mod inherit;
 pub mod route;
+pub mod serve;
 pub mod supervise;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use rustix::event::EventfdFlags;
 use serving::admin::{FailureReason, ScorerEvent};
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::batch::Gather;
 use crate::call::Job;
 use crate::control::{self, Alarm};
+use crate::hop::Hop;
 use crate::listen::{self, adopt};
 use crate::log;
 use crate::pool::{self, News};
@@ -45,11 +46,12 @@ pub(crate) struct Core {
 #[pymethods]
 impl Core {
     /// Answers on the listening sockets `listen_fds`, and gRPC calls on `grpc_fd`, which become the core's. Until
-    /// [`ready`](Self::ready) only health and refusals are answered. Must be called on Python's main thread.
+    /// [`ready`](Self::ready) only health and refusals are answered. Must be called on Python's main thread. Raises
+    /// `ValueError` when the file of the hop secret cannot be used.
     #[new]
     #[pyo3(signature = (
         *, listen_fds, control_fd, init_timeout, trace_path, script, scoring_timeout_ms, max_body, max_requests,
-        server_version, grace_ms, memory, strict, cors, grpc_fd=None,
+        server_version, grace_ms, memory, strict, cors, grpc_fd=None, hop_secret_file=None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
@@ -67,7 +69,9 @@ impl Core {
         strict: bool,
         cors: Vec<String>,
         grpc_fd: Option<i32>,
+        hop_secret_file: Option<PathBuf>,
     ) -> PyResult<Self> {
+        let hop = hop_secret_file.map(|path| Hop::read(&path)).transpose().map_err(PyValueError::new_err)?;
         keep_memory();
         log::start()?;
         let control = control_fd.map(|fd| Arc::new(UnixStream::from(adopt(fd))));
@@ -80,6 +84,7 @@ impl Core {
             alarm: Alarm::of_this_thread(),
             strict,
             cors,
+            hop: hop.map(Arc::new),
         });
         let relieved = Arc::downgrade(&server);
         let turns = Turns::start(move || {

@@ -111,6 +111,12 @@ impl Head {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Forgets a header, whatever the case of its name.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let Self { text, headers, .. } = self;
+        headers.retain(|(found, _)| !part(text, *found).eq_ignore_ascii_case(name));
+    }
+
     /// The body may be dropped after the answer, so that another request can follow.
     pub(crate) fn discardable(&self) -> bool {
         match self.framing {
@@ -127,8 +133,12 @@ impl Head {
     }
 
     fn part(&self, span: Span) -> &str {
-        self.text.get(span.start as usize..(span.start + span.length) as usize).unwrap_or_default()
+        part(&self.text, span)
     }
+}
+
+fn part(text: &str, span: Span) -> &str {
+    text.get(span.start as usize..(span.start + span.length) as usize).unwrap_or_default()
 }
 
 fn push(text: &mut String, part: &str) -> Span {

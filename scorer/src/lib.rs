@@ -13,6 +13,7 @@ mod fetch;
 mod frame;
 mod grpc;
 mod head;
+mod hop;
 mod http_reply;
 mod ids;
 mod listen;

@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::control::Alarm;
 use crate::encode::{self, Length};
 use crate::head::{Framing, Head, Refused};
+use crate::hop::Hop;
 use crate::http_reply::{Done, Sent};
 use crate::ids::{self, Generator};
 use crate::queue::Queue;
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) strict: bool,
     /// Origins that browsers may call from; `*` for all.
     pub(crate) cors: Vec<String>,
+    /// What callers have to know; without it, everybody may call.
+    pub(crate) hop: Option<Arc<Hop>>,
 }
 
 /// What is known once `init()` has returned.
@@ -176,7 +179,12 @@ impl Server {
         }
     }
 
-    async fn respond(self: &Arc<Self>, connection: &mut Connection, head: Head) -> Result<Next, Refused> {
+    async fn respond(self: &Arc<Self>, connection: &mut Connection, mut head: Head) -> Result<Next, Refused> {
+        if let Some(hop) = &self.settings.hop
+            && let Some(refusal) = hop.refusal(&mut head)
+        {
+            return self.send(connection, head, refusal).await;
+        }
         let answer = match (head.path(), head.method()) {
             (wire::SCORE_PATH, _) => return self.score(connection, head).await,
             (wire::SLOT_PATH, "GET") => self.slot(connection, &head).await?,

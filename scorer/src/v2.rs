@@ -31,6 +31,11 @@ pub(crate) fn owns(path: &str) -> bool {
     path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether a path tells no more than that the server is well.
+pub(crate) fn tells_health(path: &str) -> bool {
+    matches!(route(path), Some((Route::Live | Route::Ready, _)))
+}
+
 enum Route {
     Server,
     Live,

@@ -104,6 +104,9 @@ pub struct VersionStatus {
     /// goes there now, to the default first.
     #[serde(default)]
     pub diverted: bool,
+    /// In a cluster: what of the version's objects was removed or edited since it was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drifted: Option<String>,
 }
 
 impl VersionStatus {

@@ -41,7 +41,7 @@ pub struct Definition {
 /// Why a definition cannot become a virtual environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the conda packages {} cannot be installed on the local compute, which makes virtual environments from `python` and the `pip:` section only; move them to the `pip:` section, or use a compute that builds images", packages.join(", ")
+    "the conda packages {} cannot be installed on the local compute, which makes virtual environments from `python` and the `pip:` section only; move them to the `pip:` section, or, for a workspace with a registry, name a base image that has micromamba or conda in `docker.base_image`", packages.join(", ")
 )]
 pub struct OtherCondaPackages {
     /// Specifications of the packages.
@@ -81,8 +81,19 @@ impl Definition {
 /// platform (for example `x86_64-unknown-linux-gnu`), the full Python version and the scorer's version.
 #[must_use]
 pub fn build_key(hash: &str, lock: &str, platform: &str, python: &str, scorer_version: &str) -> String {
-    let mut digest = Sha256::new().chain_update("azureml build 1\n");
-    for part in [hash, lock, platform, python, scorer_version] {
+    key("azureml build 1\n", &[hash, lock, platform, python, scorer_version])
+}
+
+/// Identifies an image of an environment: 32 hex digits over what was built ([`build_key`]), the Dockerfile, which names
+/// the base image by digest, and the digest of the scorer's wheel.
+#[must_use]
+pub fn image_key(build_key: &str, dockerfile: &str, wheel: &str) -> String {
+    key("azureml image 1\n", &[build_key, dockerfile, wheel])
+}
+
+fn key(kind: &str, parts: &[&str]) -> String {
+    let mut digest = Sha256::new().chain_update(kind);
+    for part in parts {
         // The length keeps ("ab", "c") and ("a", "bc") apart.
         digest = digest.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
     }
@@ -131,6 +142,13 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> = hashes.iter().collect();
         assert_eq!(distinct.len(), hashes.len());
         assert_eq!(steps(&["RUN a  "]).hash(), steps(&["RUN a"]).hash());
+    }
+
+    #[test]
+    fn every_part_of_an_image_has_its_share_in_the_key() {
+        let keys = [("a", "b", "c"), ("x", "b", "c"), ("a", "x", "c"), ("a", "b", "x"), ("ab", "", "c")];
+        let distinct: std::collections::BTreeSet<_> = keys.iter().map(|(a, b, c)| image_key(a, b, c)).collect();
+        assert_eq!(distinct.len(), keys.len());
     }
 
     #[test]

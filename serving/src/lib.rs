@@ -29,7 +29,8 @@ pub mod wire;
 pub use document::{ReadError, schema};
 
 /// Lower-case hex digits.
-fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

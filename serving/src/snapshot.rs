@@ -31,9 +31,20 @@ pub struct Entry {
     pub keys: Option<KeyDigests>,
     /// Hop secret of the service, which its scorers ask for; none on the local compute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hop: Option<String>,
+    pub hop: Option<HopSecret>,
     /// Ready replicas by version.
     pub replicas: BTreeMap<String, Vec<Replica>>,
+}
+
+/// The secret by which a scorer knows its router: visible ASCII. Never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HopSecret(pub String);
+
+impl std::fmt::Debug for HopSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HopSecret(..)")
+    }
 }
 
 /// A replica that takes requests.

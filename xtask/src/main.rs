@@ -2,6 +2,7 @@
 
 mod bench;
 mod docs;
+mod images;
 mod rendered;
 mod schemas;
 
@@ -31,6 +32,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Builds the router's and the scorer's images; writes `target/images/images.json` and bills of materials beside it
+    Images(images::Arguments),
     /// Writes the machine-readable contracts into schemas/
     Schemas {
         /// Writes nothing; fails when a committed file differs from what would be written
@@ -46,6 +49,8 @@ enum ChoreError {
     Render(#[from] rendered::RenderError),
     #[error(transparent)]
     Bench(#[from] bench::BenchError),
+    #[error(transparent)]
+    Images(#[from] images::ImagesError),
 }
 
 fn run(chore: &Chore) -> Result<(), ChoreError> {
@@ -53,6 +58,7 @@ fn run(chore: &Chore) -> Result<(), ChoreError> {
     match *chore {
         Chore::Bench { ref what } => bench::run(what)?,
         Chore::Docs { check } => rendered::settle(&docs::render(&schemas())?, check)?,
+        Chore::Images(ref arguments) => images::run(arguments)?,
         Chore::Schemas { check } => rendered::settle(&schemas::render(&schemas()), check)?,
     }
     Ok(())

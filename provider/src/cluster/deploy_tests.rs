@@ -52,6 +52,10 @@ impl Cluster for Memory {
         "memory"
     }
 
+    fn replicas(&self) -> crate::cluster::Replicas {
+        crate::cluster::Replicas::Processes
+    }
+
     async fn router(&self) -> Result<Router, Error> {
         Ok(Router::Running { version: "1".into() })
     }
@@ -142,6 +146,7 @@ impl Cluster for Memory {
             replicas: vec![replica],
             failure: (!ready).then_some(failure),
             diverted: false,
+            drifted: None,
         };
         Ok(Some(ServiceStatus {
             accepted_generation: service.generation,

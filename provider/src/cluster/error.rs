@@ -28,6 +28,41 @@ pub enum Error {
         /// This host.
         here: String,
     },
+    /// The compute is no processes of a machine.
+    #[error(
+        "compute {compute} is in the namespace {namespace} of a Kubernetes cluster, and not processes of a machine; it belongs to an azureml_aks_attachment"
+    )]
+    NotLocal {
+        /// Id of the compute.
+        compute: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// The compute is in no cluster.
+    #[error(
+        "compute {compute} is processes of a machine, and not in a cluster; it belongs to an azureml_local_compute"
+    )]
+    NotInACluster {
+        /// Id of the compute.
+        compute: String,
+    },
+    /// The connection leads to another cluster than the one that was attached, or the attachment was removed by hand.
+    #[error(
+        "the namespace {namespace} that connection {connection} leads to {problem}, and not compute {compute}; if the connection leads to the wrong cluster, correct it. If the namespace was emptied by hand, apply the azureml_aks_attachment again"
+    )]
+    Elsewhere {
+        /// Id of the compute.
+        compute: String,
+        /// The namespace.
+        namespace: String,
+        /// The connection.
+        connection: String,
+        /// What was found, as the rest of a clause.
+        problem: &'static str,
+    },
+    /// The cluster cannot be connected to.
+    #[error(transparent)]
+    Connection(#[from] crate::connections::Error),
     /// The directory belongs to something else.
     #[error("the directory {path} {problem}; choose another `directory`")]
     ForeignDirectory {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serving::name::{Noun, Violation};
 
+use super::kubernetes::KubernetesCluster;
 use super::{Cluster, Error};
 use crate::diagnostics::Blame;
 use crate::provider::Settings;
+use crate::workspace::document::ComputeLocation;
 use crate::workspace::id::ParseError;
 use crate::workspace::{Catalogue, ComputeBody, ComputeId};
 
@@ -172,18 +174,28 @@ impl fmt::Display for TrafficId {
 pub async fn open(id: &ComputeId, settings: &Settings) -> Result<Option<Arc<dyn Cluster>>, Error> {
     let catalogue = Catalogue::open(&id.workspace, &settings.storage)?;
     let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await? else { return Ok(None) };
-    at(&id.to_string(), &compute.body).map(Some)
+    if let ComputeLocation::Kubernetes { .. } = &compute.body.location {
+        let cluster = KubernetesCluster::open(&id.to_string(), &compute.body, settings).await?;
+        return Ok(Some(Arc::new(cluster)));
+    }
+    on_this_machine(&id.to_string(), &compute.body.location).map(Some)
 }
 
 #[cfg(unix)]
-fn at(id: &str, compute: &ComputeBody) -> Result<Arc<dyn Cluster>, Error> {
-    Ok(Arc::new(super::local::LocalCluster::of(id, &compute.location)?))
+fn on_this_machine(id: &str, location: &ComputeLocation) -> Result<Arc<dyn Cluster>, Error> {
+    Ok(Arc::new(super::local::LocalCluster::of(id, location)?))
 }
 
 #[cfg(not(unix))]
-fn at(id: &str, compute: &ComputeBody) -> Result<Arc<dyn Cluster>, Error> {
-    let crate::workspace::document::ComputeLocation::Local { host, .. } = &compute.location;
-    Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: "this system".to_owned() })
+fn on_this_machine(id: &str, location: &ComputeLocation) -> Result<Arc<dyn Cluster>, Error> {
+    match location {
+        ComputeLocation::Local { host, .. } => {
+            Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: "this system".to_owned() })
+        }
+        ComputeLocation::Kubernetes { namespace, .. } => {
+            Err(Error::NotLocal { compute: id.to_owned(), namespace: namespace.clone() })
+        }
+    }
 }
 
 #[cfg(test)]

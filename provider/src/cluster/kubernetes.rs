@@ -5,11 +5,18 @@
 
 mod access;
 pub mod api;
+pub mod attachment;
 mod documents;
+mod drift;
 mod failure;
+pub mod install;
 pub mod labels;
 mod logs;
 mod observe;
+pub mod open;
+pub mod rights;
+#[cfg(test)]
+pub(crate) mod testing;
 mod workload;
 
 use std::collections::BTreeSet;
@@ -26,7 +33,7 @@ use serving::token::{self, Issued};
 
 pub use workload::{Site, WorkloadError};
 
-use super::{Cluster, Error, ReplicaLog, Router};
+use super::{Cluster, Error, ReplicaLog, Replicas, Router};
 use crate::workspace::Catalogue;
 use api::{Namespace, Problem};
 
@@ -138,6 +145,10 @@ impl Cluster for KubernetesCluster {
         &self.id
     }
 
+    fn replicas(&self) -> Replicas {
+        Replicas::Pods
+    }
+
     async fn router(&self) -> Result<Router, Error> {
         observe::router(&self.namespace).await
     }
@@ -196,7 +207,7 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error> {
-        observe::service(&self.namespace, &self.id, name).await
+        observe::service(&self.namespace, (&self.id, &self.site), name).await
     }
 
     async fn logs(&self, name: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error> {

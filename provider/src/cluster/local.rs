@@ -29,7 +29,7 @@ use serving::token::{Issued, Issuer};
 pub use config::{Listen, free_port};
 pub use supervisor::Liveness;
 
-use super::{Cluster, Error, ReplicaLog, Router};
+use super::{Cluster, Error, ReplicaLog, Replicas, Router};
 use crate::workspace::Catalogue;
 use crate::workspace::document::ComputeLocation;
 use machine::Machine;
@@ -50,7 +50,12 @@ impl LocalCluster {
 
     /// The compute of this id at its recorded location; an error if that is another machine.
     pub fn of(id: &str, location: &ComputeLocation) -> Result<Self, Error> {
-        let ComputeLocation::Local { machine, host, directory } = location;
+        let (machine, host, directory) = match location {
+            ComputeLocation::Local { machine, host, directory } => (machine, host, directory),
+            ComputeLocation::Kubernetes { namespace, .. } => {
+                return Err(Error::NotLocal { compute: id.to_owned(), namespace: namespace.clone() });
+            }
+        };
         let here = Machine::this();
         if *machine != here.id {
             return Err(Error::OtherMachine { compute: id.to_owned(), host: host.clone(), here: here.host });
@@ -207,6 +212,10 @@ impl LocalCluster {
 impl Cluster for LocalCluster {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn replicas(&self) -> Replicas {
+        Replicas::Processes
     }
 
     async fn router(&self) -> Result<Router, Error> {

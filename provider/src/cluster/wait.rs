@@ -286,6 +286,7 @@ mod tests {
             replicas: vec![replica("new", ReplicaState::Ready)],
             failure: None,
             diverted: false,
+            drifted: None,
         }
     }
 

@@ -62,7 +62,7 @@ fn settings(config: &Deployment) -> Settings {
         rollout_max_unavailable: together(max_unavailable),
         rollout_recreate: recreate.known().filter(|_| !open),
         rollout_progress_deadline_seconds: progress_deadline_seconds.known(),
-        ..Settings::default()
+        ..config.pod.settings()
     }
 }
 

@@ -10,6 +10,7 @@ use serving::traffic::Declaration;
 use tfplugin::Attr;
 
 use super::model::{Deployment, InferenceConfig, RolloutConfig};
+use super::pod;
 use super::schema::state;
 use crate::workspace::EnvironmentId;
 
@@ -23,6 +24,8 @@ pub struct Configured {
     pub model_ids: Option<Vec<String>>,
     /// `rollout`.
     pub rollout: Option<ConfiguredRollout>,
+    /// What a replica is given in a cluster.
+    pub pod: pod::Configured,
 }
 
 /// `rollout`, literally.
@@ -104,6 +107,7 @@ pub fn configured(planned: &Deployment) -> Configured {
         source_directory: planned.inference().source_directory.unwrap_or_default(),
         model_ids: planned.model_ids.clone().known(),
         rollout: planned.rollout.get().map(ConfiguredRollout::of),
+        pod: pod::Configured::of(&planned.pod),
     }
 }
 
@@ -132,6 +136,7 @@ pub fn shown(version: &Version, configured: Configured, known: &Deployment) -> D
         replica_max_concurrent_requests: i64::from(version.replica_max_concurrent_requests).into(),
         max_request_wait_time: signed(version.max_request_wait_time).into(),
         scoring_timeout_ms: signed(version.scoring_timeout_ms).into(),
+        pod: pod::shown(configured.pod, template.pod.as_ref()),
         rollout: if rollout.clone().unwrap_or_default().effective() == version.rollout {
             rollout.map(|rollout| rollout.config()).into()
         } else {
@@ -158,6 +163,12 @@ pub fn literal<T: Clone + Default + PartialEq>(effective: &T, configured: Option
 #[must_use]
 pub fn is_whole(version: &Version, status: Option<&VersionStatus>) -> bool {
     status.is_some_and(|status| status.available_replicas >= version.scale.least() && status.failure.is_none())
+}
+
+/// Whether what the document asks for is what the cluster has, as far as it is known.
+#[must_use]
+pub fn stands(status: Option<&VersionStatus>) -> bool {
+    status.is_none_or(|status| status.drifted.is_none())
 }
 
 /// The state that users see, from whether the last change is finished and all replicas are there.

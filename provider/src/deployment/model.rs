@@ -2,6 +2,8 @@
 
 use tfplugin::{Attr, Model};
 
+use super::pod::PodConfig;
+
 /// The attributes that a webservice and a version of an endpoint share. What each field means says the schema.
 #[derive(Clone, Debug, Default, PartialEq, Model)]
 #[expect(missing_docs, reason = "the schema describes each field")]
@@ -13,6 +15,8 @@ pub struct Deployment {
     pub max_request_wait_time: Attr<i64>,
     pub scoring_timeout_ms: Attr<i64>,
     pub rollout: Attr<RolloutConfig>,
+    #[model(flatten)]
+    pub pod: PodConfig,
     pub code_digest: Attr<String>,
     pub environment_version: Attr<i64>,
 }

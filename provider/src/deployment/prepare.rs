@@ -5,18 +5,37 @@ use tfplugin::{Diagnostic, Diagnostics, OrDiagnostic as _};
 
 use super::checks::{self, Source};
 use super::model::Deployment;
+use crate::cluster::{Cluster, Replicas};
 use crate::diagnostics::{OrExplain as _, sentence};
-use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId, ModelBody, ModelVersionId, Revision};
+use crate::workspace::{Catalogue, Digest, EnvironmentBody, EnvironmentId, ModelBody, ModelVersionId, Revision};
 
 /// Makes the template of a plan: finds models and environment, builds what of the environment is missing, and stores the
 /// code. Call with blobs held.
-pub async fn template(catalogue: &Catalogue, planned: &Deployment, source: &Source) -> Result<Template, Diagnostics> {
+pub async fn template(
+    cluster: &dyn Cluster,
+    catalogue: &Catalogue,
+    planned: &Deployment,
+    source: &Source,
+) -> Result<Template, Diagnostics> {
     let models = models(catalogue, planned).await?;
     let environment = environment(catalogue, planned).await?;
-    let reference = crate::environment::prepare(catalogue, &environment).await.map_err(|error| {
+    let reference = async {
+        match cluster.replicas() {
+            Replicas::Processes => crate::environment::prepare(catalogue, &environment).await,
+            Replicas::Pods => crate::environment::image_ref(catalogue, &environment),
+        }
+    };
+    let reference = reference.await.map_err(|error| {
         Diagnostic::error(format!("Cannot build environment {}", environment.name), sentence(&error))
             .at(checks::path("inference_config.environment_id"))
     })?;
+    let pod = match cluster.replicas() {
+        Replicas::Processes => None,
+        Replicas::Pods => {
+            let bytes = content_bytes(catalogue, &models, source).await?;
+            Some(super::pod::Configured::of(&planned.pod).effective(bytes))
+        }
+    };
     let digest = catalogue.put_code(&source.snapshot).await.or_diagnostic("Cannot store the code")?;
     if digest != source.digest {
         return Err(changed(planned).into());
@@ -30,9 +49,21 @@ pub async fn template(catalogue: &Catalogue, planned: &Deployment, source: &Sour
         },
         environment: reference,
         environment_variables: environment.body.environment_variables.unwrap_or_default(),
-        pod: None,
+        pod,
         unknown: std::collections::BTreeMap::new(),
     })
+}
+
+/// Bytes that a pod fetches and unpacks.
+async fn content_bytes(catalogue: &Catalogue, models: &[ModelRef], source: &Source) -> Result<u64, Diagnostics> {
+    // The archive, and what is unpacked from it.
+    let mut bytes = 2 * source.snapshot.bytes();
+    for model in models {
+        let digest: Digest = model.digest.parse().or_diagnostic("Cannot read a model")?;
+        let manifest = catalogue.manifest(&digest).await.or_explain(format!("Cannot read model {}", model.name))?;
+        bytes += manifest.files.iter().map(|file| file.size).sum::<u64>();
+    }
+    Ok(bytes)
 }
 
 /// The source directory as the plan saw it; an error if it has changed since.

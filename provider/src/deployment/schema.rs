@@ -33,7 +33,7 @@ fn number(description: &str, unit: &str, allowed: &std::ops::RangeInclusive<i64>
 /// Adds the attributes.
 #[must_use]
 pub fn attributes(all: Schema) -> Schema {
-    limits(all.attribute(
+    let first = limits(all.attribute(
         "model_ids",
         Attribute::list(
             Type::String,
@@ -44,18 +44,19 @@ pub fn attributes(all: Schema) -> Schema {
     )
     .attribute("inference_config", inference_config())
     .attribute("num_replicas", number("Number of replicas.", "", &range::REPLICAS).required()))
-    .attribute("rollout", rollout())
-    .attribute(
-        "code_digest",
-        Attribute::string(
-            "Digest of the files in `source_directory`, computed when planning: a changed file shows as an update.",
+    .attribute("rollout", rollout());
+    super::pod::attributes(first)
+        .attribute(
+            "code_digest",
+            Attribute::string(
+                "Digest of the files in `source_directory`, computed when planning: a changed file shows as an update.",
+            )
+            .computed(),
         )
-        .computed(),
-    )
-    .attribute(
-        "environment_version",
-        Attribute::number("Version of the environment that the replicas run in.").computed(),
-    )
+        .attribute(
+            "environment_version",
+            Attribute::number("Version of the environment that the replicas run in.").computed(),
+        )
 }
 
 fn inference_config() -> Attribute {

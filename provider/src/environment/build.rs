@@ -34,16 +34,33 @@ impl EnvironmentBody {
     }
 }
 
+/// The reference of a service to an environment's image.
+pub fn image_ref(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<EnvironmentRef, Error> {
+    let (id, build_key) = identity(catalogue, environment)?;
+    Ok(EnvironmentRef {
+        id,
+        version: environment.body.version,
+        hash: environment.body.hash.clone(),
+        build_key,
+        prefix: None,
+        image: environment.body.image.clone(),
+    })
+}
+
+/// Id of an environment, and what identifies its build.
+fn identity(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<(String, String), Error> {
+    let id = Kind::Environment.id(catalogue.workspace(), &environment.name);
+    let key = environment.body.build_key();
+    let key = key.ok_or_else(|| Error::Unresolved { id: id.clone(), owner: environment.header.owner.clone() })?;
+    Ok((id, key))
+}
+
 /// The reference of a service to an environment, built or not.
 pub fn environment_ref(
     catalogue: &Catalogue,
     environment: &Revision<EnvironmentBody>,
 ) -> Result<EnvironmentRef, Error> {
-    let id = Kind::Environment.id(catalogue.workspace(), &environment.name);
-    let build_key = environment
-        .body
-        .build_key()
-        .ok_or_else(|| Error::Unresolved { id: id.clone(), owner: environment.header.owner.clone() })?;
+    let (id, build_key) = identity(catalogue, environment)?;
     let prefix = prefix(catalogue, &build_key)?;
     Ok(EnvironmentRef {
         id,
@@ -59,9 +76,16 @@ pub fn environment_ref(
 pub async fn prepare(catalogue: &Catalogue, environment: &Revision<EnvironmentBody>) -> Result<EnvironmentRef, Error> {
     let reference = environment_ref(catalogue, environment)?;
     if let Some(resolved) = &environment.body.resolved {
+        check_virtual_environment(&environment.body)?;
         build(catalogue, &reference.build_key, resolved).await?;
     }
     Ok(reference)
+}
+
+/// Fails if an environment has packages that only an image can have.
+pub(super) fn check_virtual_environment(body: &EnvironmentBody) -> Result<(), Error> {
+    let definition = super::definition::parse(&body.definition, body.docker.as_ref())?;
+    Ok(definition.check_virtual_environment().map_err(super::error::DefinitionError::from)?)
 }
 
 fn folder(catalogue: &Catalogue) -> Result<PathBuf, Error> {

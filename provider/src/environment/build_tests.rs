@@ -1,10 +1,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use super::super::register::{EnvironmentSpec, register_environment, remove_environment, update_environment};
+use super::super::register::{EnvironmentSpec, Means, register_environment, remove_environment, update_environment};
 use super::super::wheel::Scorers;
 use super::super::wheel::tests::write;
 use super::*;
+use crate::registry::Registries;
 use crate::workspace::WorkspaceId;
 use crate::workspace::document::Definition;
 
@@ -14,6 +15,7 @@ struct World {
     index: SocketAddr,
     catalogue: Catalogue,
     scorers: Scorers,
+    registries: Registries,
 }
 
 impl World {
@@ -26,6 +28,7 @@ impl World {
         let world = Self {
             catalogue: Catalogue::open(&id, &crate::storage::Storage::default()).expect("opened"),
             scorers: Scorers::within(&folder.path().join("release")),
+            registries: Registries::default(),
             index: serve(folder.path().join("index")),
             folder,
         };
@@ -47,17 +50,22 @@ impl World {
         let text = format!("--no-index\n--find-links http://{}/\n{packages}\n", self.index);
         EnvironmentSpec {
             definition: Definition::PipRequirements(text),
+            docker: None,
             environment_variables: None,
             scorer_version: None,
         }
     }
 
+    fn means(&self) -> Means<'_> {
+        Means { scorers: &self.scorers, registries: &self.registries }
+    }
+
     async fn register(&self, packages: &str) -> Result<Revision<EnvironmentBody>, Error> {
-        register_environment(&self.catalogue, "sklearn", "me", &self.spec(packages), &self.scorers).await
+        register_environment(&self.catalogue, "sklearn", "me", &self.spec(packages), self.means()).await
     }
 
     async fn update(&self, spec: &EnvironmentSpec) -> Revision<EnvironmentBody> {
-        update_environment(&self.catalogue, "sklearn", spec, &self.scorers).await.expect("updated")
+        update_environment(&self.catalogue, "sklearn", spec, self.means()).await.expect("updated")
     }
 
     fn built(&self) -> Vec<String> {
@@ -159,7 +167,7 @@ async fn another_scorer_leaves_the_packages_as_they_are() {
     assert!(resolved.lock.contains("plain==1.0"), "{}", resolved.lock);
     assert_eq!((resolved.scorer.version.as_str(), updated.body.version), ("0.2.0", 2));
     let absent = EnvironmentSpec { scorer_version: Some("9.9.9".into()), ..newer };
-    let error = update_environment(&world.catalogue, "sklearn", &absent, &world.scorers).await.expect_err("refused");
+    let error = update_environment(&world.catalogue, "sklearn", &absent, world.means()).await.expect_err("refused");
     assert!(matches!(&error, Error::NoScorer { found, .. } if *found == ["0.1.0", "0.2.0"]), "{error}");
 }
 
@@ -190,7 +198,7 @@ async fn a_failed_update_leaves_the_environment_as_it_was() {
     let world = World::new();
     let before = world.register("plain").await.expect("registered");
     let broken = world.spec("no-such-package");
-    update_environment(&world.catalogue, "sklearn", &broken, &world.scorers).await.expect_err("refused");
+    update_environment(&world.catalogue, "sklearn", &broken, world.means()).await.expect_err("refused");
     let after = world.catalogue.get::<EnvironmentBody>("sklearn").await.expect("there");
     assert_eq!(before, after);
 }
@@ -200,7 +208,7 @@ async fn a_python_that_is_not_to_be_had_is_named() {
     let world = World::new();
     let conda = "dependencies:\n- python=3.3\n".to_owned();
     let spec = EnvironmentSpec { definition: Definition::CondaFile(conda), ..world.spec("") };
-    let error = register_environment(&world.catalogue, "old", "me", &spec, &world.scorers).await.expect_err("refused");
+    let error = register_environment(&world.catalogue, "old", "me", &spec, world.means()).await.expect_err("refused");
     assert!(matches!(&error, Error::NoPython { wanted, .. } if wanted == "==3.3.*"), "{error}");
 }
 

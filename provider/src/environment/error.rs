@@ -96,6 +96,64 @@ pub enum Error {
         /// Owner of the environment.
         owner: String,
     },
+    /// A registry.
+    #[error(transparent)]
+    Registry(crate::registry::Error),
+    /// The image to build on.
+    #[error("the base image {image} cannot be used: {source}")]
+    BaseImage {
+        /// Its name.
+        image: String,
+        /// Whether the environment itself names it.
+        own: bool,
+        /// The registry's reason.
+        #[source]
+        source: crate::registry::Error,
+    },
+    /// No program that builds images.
+    #[error(
+        "the workspace has a registry, but there is no program to build an image with ({reasons}); install buildah, podman or docker, or give the workspace a global_registry that has the image"
+    )]
+    NoBuilder {
+        /// Why each of them does not work.
+        reasons: String,
+    },
+    /// There is no place for logs and locks.
+    #[error("there is no cache directory for the builds of images; set HOME")]
+    NoCache,
+    /// An image is Linux.
+    #[error(
+        "the packages were resolved for {platform}, and images need them for Linux; create the environment where Linux runs, with the processor of the cluster's nodes"
+    )]
+    Platform {
+        /// The platform.
+        platform: String,
+    },
+    /// The image could not be built.
+    #[error("the image cannot be built: cannot {step} (everything that was said is in {}):\n{tail}", log.display())]
+    Image {
+        /// What was done, like `install the packages`.
+        step: &'static str,
+        /// The attribute that it is about, if it is known.
+        attribute: Option<&'static str>,
+        /// The log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// The image could not be pushed.
+    #[error(
+        "the image was built, but {image} cannot be pushed; check the registry, and that you are signed in to it with `podman login` or `docker login` (everything that was said is in {}):\n{tail}",
+        log.display()
+    )]
+    Push {
+        /// Its name.
+        image: String,
+        /// The log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
     /// No directory of this machine to build in.
     #[error(
         "workspace {0} is not a directory of this machine, and the user has no cache directory, so there is no place to build a virtual environment in; set AZUREML_CACHE_DIR to an absolute path"

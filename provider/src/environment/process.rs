@@ -41,6 +41,26 @@ impl Log {
     pub fn tail(&self) -> String {
         tail(&self.path)
     }
+
+    /// Bytes that it has now.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    /// The whole lines after this many bytes, which are counted on. Of a flood only the last ones.
+    pub fn lines_since(&self, bytes: &mut u64) -> Vec<String> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut read = Vec::new();
+        *bytes = (*bytes).max(self.length().saturating_sub(TAIL_BYTES));
+        if let Ok(mut file) = File::open(&self.path) {
+            let _ = file.seek(SeekFrom::Start(*bytes));
+            let _ = file.take(TAIL_BYTES).read_to_end(&mut read);
+        }
+        read.truncate(read.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        *bytes += read.len() as u64;
+        lines(&String::from_utf8_lossy(&read))
+    }
 }
 
 fn tail(path: &Path) -> String {
@@ -51,13 +71,14 @@ fn tail(path: &Path) -> String {
         let _ = file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)));
         let _ = file.take(TAIL_BYTES).read_to_end(&mut bytes);
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<String> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| line.chars().filter(|character| !character.is_control()).take(LINE_CHARACTERS).collect())
-        .collect();
+    let lines = lines(&String::from_utf8_lossy(&bytes));
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+/// Lines that say something, short and plain.
+fn lines(text: &str) -> Vec<String> {
+    let plain = |line: &str| line.chars().filter(|character| !character.is_control()).take(LINE_CHARACTERS).collect();
+    text.lines().filter(|line| !line.trim().is_empty()).map(plain).collect()
 }
 
 /// Runs a program to its end, with its output in the log. Dropping the future kills the program and its children.
@@ -139,6 +160,19 @@ mod tests {
         let lines: Vec<_> = log.tail().lines().map(str::to_owned).collect();
         assert_eq!((lines.len(), lines[0].as_str()), (TAIL_LINES, "line 75"));
         assert_eq!(lines[TAIL_LINES - 1], "[1mlast");
+    }
+
+    #[test]
+    fn new_lines_of_a_log_are_told_once_and_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = Log::create(&folder.path().join("log")).expect("made");
+        let write = |text: &str| std::io::Write::write_all(&mut &log.file, text.as_bytes()).expect("written");
+        let mut told = 0;
+        write("one\ntw");
+        assert_eq!(log.lines_since(&mut told), ["one"]);
+        write("o\n\nthree\n");
+        assert_eq!(log.lines_since(&mut told), ["two", "three"]);
+        assert_eq!(log.lines_since(&mut told), [""; 0]);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blob::Digest;
 use super::id::WorkspaceId;
+use crate::environment::image::Base;
 
 /// Format of the documents that this provider writes. It refuses newer ones and reads all older ones.
 pub const FORMAT: u32 = 1;
@@ -102,7 +103,7 @@ pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 }
 
 /// The workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceBody {
     /// `name`.
     pub name: String,
@@ -111,6 +112,12 @@ pub struct WorkspaceBody {
     /// Whether its destruction has begun.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub destroying: bool,
+    /// `registry`: where images of its environments are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
+    /// `global_registry`: where they are looked for before they are built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global_registry: Option<String>,
 }
 
 impl Body for WorkspaceBody {
@@ -160,6 +167,9 @@ pub struct ModelVersion {
 pub struct EnvironmentBody {
     /// The definition as configured.
     pub definition: Definition,
+    /// `docker` as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker: Option<Docker>,
     /// `environment_variables` as configured: Terraform distinguishes an empty map from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_variables: Option<BTreeMap<String, String>>,
@@ -170,6 +180,12 @@ pub struct EnvironmentBody {
     /// What the definition was resolved to at its first apply. Absent only in the intent of a create.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Resolved>,
+    /// What the image was built on; kept until another one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// The image that was built of it, by digest; none in a workspace without a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 impl Body for EnvironmentBody {
@@ -184,6 +200,20 @@ pub enum Definition {
     PipRequirements(String),
     /// Content of a conda environment file.
     CondaFile(String),
+}
+
+/// `docker`: how an environment's image differs from the ordinary one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Docker {
+    /// `base_image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<String>,
+    /// `base_dockerfile`, literally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_dockerfile: Option<String>,
+    /// `extra_docker_file_steps` as configured: Terraform distinguishes an empty list from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_docker_file_steps: Option<Vec<String>>,
 }
 
 /// A definition with everything that was open in it decided.
@@ -237,13 +267,24 @@ pub enum ComputeLocation {
         /// Absolute path of the compute directory, see [`serving::layout`].
         directory: String,
     },
+    /// A namespace of a Kubernetes cluster, see [`serving::cluster`].
+    Kubernetes {
+        /// Name of the connection in the provider block, which alone knows how the cluster is reached.
+        connection: String,
+        /// The namespace.
+        namespace: String,
+        /// UID of the ConfigMap [`serving::cluster::OWNER`], by which a connection that leads elsewhere is found out.
+        /// Empty only in the intent of a create.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        uid: String,
+    },
 }
 
 impl ComputeLocation {
     /// Whether it is processes of this machine.
     #[must_use]
     pub fn is_here(&self) -> bool {
-        let Self::Local { machine, .. } = self;
+        let Self::Local { machine, .. } = self else { return false };
         #[cfg(unix)]
         return *machine == crate::cluster::local::machine::Machine::this().id;
         #[cfg(not(unix))]

@@ -62,7 +62,7 @@ impl Catalogue {
                 running.push(name);
                 continue;
             }
-            let ComputeLocation::Local { directory, .. } = &compute.body.location;
+            let ComputeLocation::Local { directory, .. } = &compute.body.location else { continue };
             // A supervisor holds its lock for as long as it lives.
             if is_locked(&Path::new(directory).join(serving::layout::SUPERVISOR_LOCK)) {
                 running.push(name);

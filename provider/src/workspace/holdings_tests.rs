@@ -30,7 +30,13 @@ async fn everything_that_a_workspace_holds_is_listed() {
     create(
         &catalogue,
         "",
-        WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), destroying: false },
+        WorkspaceBody {
+            name: "ws".into(),
+            storage_url: catalogue.workspace().to_string(),
+            registry: None,
+            global_registry: None,
+            destroying: false,
+        },
     )
     .await;
     assert_eq!(catalogue.holdings("me").await.expect("listed"), []);
@@ -51,7 +57,13 @@ async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
     create(
         &catalogue,
         "",
-        WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), destroying: false },
+        WorkspaceBody {
+            name: "ws".into(),
+            storage_url: catalogue.workspace().to_string(),
+            registry: None,
+            global_registry: None,
+            destroying: false,
+        },
     )
     .await;
     create(&catalogue, "ridge", ModelBody::default()).await;
@@ -72,8 +84,13 @@ async fn a_destroyed_workspace_leaves_only_what_is_not_its_own() {
 async fn a_removal_that_was_killed_at_its_end_is_finished_unless_there_is_a_workspace_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(&folder);
-    let workspace =
-        WorkspaceBody { name: "ws".into(), storage_url: catalogue.workspace().to_string(), destroying: false };
+    let workspace = WorkspaceBody {
+        name: "ws".into(),
+        storage_url: catalogue.workspace().to_string(),
+        registry: None,
+        global_registry: None,
+        destroying: false,
+    };
     create(&catalogue, "", workspace.clone()).await;
     let held = catalogue.hold_blobs().await.expect("held");
     catalogue.remove::<WorkspaceBody>("").await.expect("removed");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::workspace::Digest;
 
 fn scan(path: &Path) -> Result<Scan, EntryError> {
     Scan::of(path, &mut HashCache::default())

@@ -79,7 +79,7 @@ impl Catalogue {
             if self.is_remote() && !compute.body.location.is_here() {
                 return Ok(None);
             }
-            let ComputeLocation::Local { directory, .. } = compute.body.location;
+            let ComputeLocation::Local { directory, .. } = compute.body.location else { return Ok(None) };
             if read_services(Path::new(&directory), &mut references).is_none() {
                 return Ok(None);
             }

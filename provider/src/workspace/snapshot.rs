@@ -83,6 +83,7 @@ pub struct Snapshot {
     directory: PathBuf,
     ignore_file: &'static str,
     files: Vec<SnapshotFile>,
+    bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,7 +132,13 @@ impl Snapshot {
             files.push(SnapshotFile { path, source, executable: executable(&metadata) });
         }
         files.sort_unstable();
-        Ok(Self { directory: directory.to_owned(), ignore_file, files })
+        Ok(Self { directory: directory.to_owned(), ignore_file, files, bytes: total })
+    }
+
+    /// Size of all files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Paths of the files, with `/` between folders, sorted.

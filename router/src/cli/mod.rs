@@ -22,7 +22,7 @@ use serving::layout;
 
 use crate::config::Config;
 use crate::supervise::Options;
-use crate::{inherit, route, supervise};
+use crate::{inherit, route, serve, supervise};
 use failure::Failure;
 use service::Noun;
 
@@ -52,6 +52,21 @@ enum Command {
         /// Number of the inherited listening socket.
         #[arg(long)]
         listen_fd: RawFd,
+    },
+    /// Route requests in a cluster: watch the namespace, serve what is found, confirm it in a Lease. Runs in a pod.
+    Serve {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/azureml-fe/azureml-fe.toml", value_name = "FILE")]
+        config: PathBuf,
+        /// How to reach the cluster from outside of it; without it and without KUBECONFIG, as the pod's ServiceAccount.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
+        /// Namespace of the services; that of `POD_NAMESPACE`, or the pod's own, if not given.
+        #[arg(long)]
+        namespace: Option<String>,
+        /// Port of /livez, /readyz and /metrics.
+        #[arg(long, default_value_t = serving::cluster::ROUTER_STATUS_PORT)]
+        status_port: u16,
     },
     /// Look at the webservices of a local compute.
     #[command(subcommand)]
@@ -121,6 +136,13 @@ fn run(command: Command) -> Result<(), Failure> {
             supervise::run(&options).map_err(|error| Failure::failed(error.to_string()))
         }
         Command::Route { listen_fd } => route(listen_fd),
+        Command::Serve { config: path, kubeconfig, namespace, status_port } => {
+            inherit::close_rest();
+            let config = Config::load_in_cluster(&path)
+                .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+            log(&config.log.level);
+            serve::run(serve::Options { config, kubeconfig, namespace, status_port }).map_err(Failure::failed)
+        }
         Command::Service(command) => service::run(Noun::Service, command),
         Command::Endpoint(command) => service::run(Noun::Endpoint, command),
         Command::Gc { compute, delete, json } => {
@@ -144,6 +166,10 @@ fn route(listen_fd: RawFd) -> Result<(), Failure> {
 fn log(level: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(level));
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    // The client of the cluster quotes answers that it cannot read, Secrets too, and says the same at each attempt.
+    for silent in ["kube_client::client=off", "kube_runtime=off"] {
+        filter = filter.add_directive(silent.parse().expect("a directive"));
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
 }

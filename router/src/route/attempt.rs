@@ -147,6 +147,9 @@ async fn connect(connection: &mut Connection, slot: &Slot, deadline: Instant) ->
 fn compose(call: &Call, route: &Route, slot: &Slot, deadline: Instant, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&route.head);
+    if let Some(hop) = &route.service.hop {
+        out.extend_from_slice(hop.line());
+    }
     encode::number(out, wire::LIMIT, u64::from(slot.limit));
     let left = deadline.saturating_duration_since(Instant::now());
     encode::number(out, wire::DEADLINE, milliseconds(left).max(1));

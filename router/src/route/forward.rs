@@ -71,7 +71,7 @@ pub(super) async fn forward(connection: &mut Connection, call: &mut Call, route:
         match attempt::attempt(connection, call, route, slot, deadline).await {
             Attempt::Ended(end) => return end,
             Attempt::Refused(refusal, slot) if retries < most => match refusal {
-                Refusal::Busy => subscribe::start(&connection.thread, &slot),
+                Refusal::Busy => subscribe::start(&connection.thread, &slot, route.service.hop.as_ref()),
                 Refusal::Draining => slot.failed(),
             },
             Attempt::Refused(..) => return failed("it refused the request again and again"),

@@ -17,6 +17,7 @@ mod download;
 mod event_loop;
 mod forward;
 mod gate;
+mod hop;
 mod ids;
 mod issuers;
 mod latency;
@@ -33,8 +34,9 @@ mod worker;
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
-use serving::snapshot::Entry;
+use serving::snapshot::{Entry, HopSecret};
 
 use crate::config::Config;
 
@@ -77,6 +79,14 @@ pub enum RouteError {
     Thread(usize),
 }
 
+/// Gets a path of the API server; blocks. The error is for people.
+pub type ApiServer = Arc<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// Whether a hop secret can be sent to scorers.
+pub(crate) fn hop_sendable(secret: &HopSecret) -> bool {
+    hop::sendable(secret)
+}
+
 /// Why this router cannot serve a service; a snapshot with such a service is refused as a whole. `Ok` if it can.
 pub(crate) fn servable(name: &str, entry: &Entry) -> Result<(), String> {
     table::check(name, entry).map(drop)
@@ -93,5 +103,16 @@ pub(crate) fn servable(name: &str, entry: &Entry) -> Result<(), String> {
 /// Replicas' unix sockets are relative to the working directory.
 #[expect(clippy::needless_pass_by_value, reason = "the channel is the worker's; it closes when the worker ends")]
 pub fn run(config: Config, listener: TcpListener, control: UnixStream) -> Result<(), RouteError> {
-    worker::run(config, listener, &control)
+    worker::run(config, listener, &control, None)
+}
+
+/// As [`run`], in a cluster whose API server tells the keys of its ServiceAccounts' tokens.
+#[expect(clippy::needless_pass_by_value, reason = "the channel is the worker's; it closes when the worker ends")]
+pub fn run_in_cluster(
+    config: Config,
+    listener: TcpListener,
+    control: UnixStream,
+    api: ApiServer,
+) -> Result<(), RouteError> {
+    worker::run(config, listener, &control, Some(api))
 }

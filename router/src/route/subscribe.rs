@@ -13,6 +13,7 @@ use serving::wire;
 use super::download::{HeadError, read_head};
 use super::event_loop::{self, Either, Instant, Stream, Timer, race, sleep};
 use super::gate::{Gate, Slot};
+use super::hop::Hop;
 use super::pool::Upstream;
 use super::replica::Replica;
 use super::thread::Thread;
@@ -27,10 +28,10 @@ const LOOK_MS: u64 = 20;
 
 /// Opens a subscription to the slot's replica unless there is one. To be called before the slot is given back, so that
 /// nobody runs into the same refusal.
-pub(super) fn start(thread: &Rc<Thread>, slot: &Slot) {
+pub(super) fn start(thread: &Rc<Thread>, slot: &Slot, hop: Option<&Arc<Hop>>) {
     if slot.replica.subscribe() {
         let subscription = Subscription { gate: Arc::clone(&slot.gate), replica: Arc::clone(&slot.replica) };
-        event_loop::spawn(run(Rc::clone(thread), subscription, slot.limit));
+        event_loop::spawn(run(Rc::clone(thread), subscription, slot.limit, hop.cloned()));
     }
 }
 
@@ -47,7 +48,7 @@ impl Drop for Subscription {
     }
 }
 
-async fn run(thread: Rc<Thread>, subscription: Subscription, limit: u32) {
+async fn run(thread: Rc<Thread>, subscription: Subscription, limit: u32, hop: Option<Arc<Hop>>) {
     let Subscription { gate, replica } = &subscription;
     let failed = || replica.failed(thread.clock.now(), &thread.config.upstream);
     let mut kept = None;
@@ -59,7 +60,7 @@ async fn run(thread: Rc<Thread>, subscription: Subscription, limit: u32) {
                 None => return failed(),
             },
         };
-        let answer = match race(ask(&thread, &mut upstream, limit), abandoned(gate)).await {
+        let answer = match race(ask(&thread, &mut upstream, limit, hop.as_deref()), abandoned(gate)).await {
             Either::First(answer) => answer,
             // Closing the connection withdraws the question.
             Either::Second(()) => return,
@@ -95,8 +96,11 @@ enum Answer {
     Refused,
 }
 
-async fn ask(thread: &Thread, upstream: &mut Upstream, limit: u32) -> Result<Answer, HeadError> {
+async fn ask(thread: &Thread, upstream: &mut Upstream, limit: u32, hop: Option<&Hop>) -> Result<Answer, HeadError> {
     let mut question = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n", wire::SLOT_PATH).into_bytes();
+    if let Some(hop) = hop {
+        question.extend_from_slice(hop.line());
+    }
     encode::number(&mut question, wire::LIMIT, u64::from(limit));
     encode::number(&mut question, wire::DEADLINE, QUESTION_MS);
     question.extend_from_slice(b"\r\n");

@@ -16,6 +16,7 @@ use super::Clock;
 use super::auth::keys::{Digest, Keys};
 use super::auth::tokens::{Signing, TokenRule};
 use super::gate::{Gate, ReplicaSet, Shared};
+use super::hop::{self, Hop};
 use super::replica::Replica;
 use crate::config::{Upstream, ms};
 
@@ -41,6 +42,8 @@ pub(super) struct Service {
     pub(super) access: Access,
     /// Where a request's sticky key is.
     pub(super) sticky: Option<Sticky>,
+    /// What its replicas know the router by.
+    pub(super) hop: Option<Arc<Hop>>,
     /// In the order of their names.
     pub(super) versions: Vec<Arc<Version>>,
     pub(super) split: Option<Split>,
@@ -328,7 +331,8 @@ impl Registry {
             }
         });
         let sticky = entry.service.sticky.clone();
-        Service { name: name.into(), kind: entry.service.kind, access, sticky, versions, split, index: kept.index }
+        let hop = entry.hop.as_ref().map(|secret| Arc::new(Hop::new(secret)));
+        Service { name: name.into(), kind: entry.service.kind, access, sticky, hop, versions, split, index: kept.index }
     }
 
     fn replica(&mut self, id: &str, address: &Address) -> Arc<Replica> {
@@ -365,6 +369,9 @@ pub(super) fn check(name: &str, entry: &Entry) -> Result<Access, String> {
         if let Some(version) = Picker::names(served).find(|version| !service.versions.contains_key(*version)) {
             return Err(format!("its traffic table names the version {version}, which it does not have"));
         }
+    }
+    if entry.hop.as_ref().is_some_and(|secret| !hop::sendable(secret)) {
+        return Err("its hop secret is not one line of visible ASCII characters".to_owned());
     }
     match (service.auth.mode, &entry.keys) {
         (AuthMode::None, _) => Ok(Access::Anyone),

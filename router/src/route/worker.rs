@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -20,7 +20,7 @@ use super::event_loop::{self, Bell, Counted, Either, Instant, Listener, mpsc, ra
 use super::issuers::Issuers;
 use super::table::{Registry, Table};
 use super::thread::Thread;
-use super::{Clock, RouteError};
+use super::{ApiServer, Clock, RouteError};
 use crate::config::{Config, ms};
 
 /// A thread takes a connection at once only while it has at most so many more than the one with the fewest; otherwise it
@@ -46,12 +46,17 @@ fn io(action: &'static str) -> impl FnOnce(std::io::Error) -> RouteError {
     move |source| RouteError::Io { action, source }
 }
 
-pub(super) fn run(config: Config, listener: TcpListener, control: &UnixStream) -> Result<(), RouteError> {
+pub(super) fn run(
+    config: Config,
+    listener: TcpListener,
+    control: &UnixStream,
+    api: Option<ApiServer>,
+) -> Result<(), RouteError> {
     let config = Arc::new(config);
     let clock = Clock::new();
     let table: Arc<ArcSwap<Table>> = Arc::default();
     let attempts = Arc::new(Attempts::new(&config.attempts));
-    let issuers = Arc::new(Issuers::start(&config, &clock).map_err(io("start a thread"))?);
+    let issuers = Arc::new(Issuers::start(&config, &clock, api).map_err(io("start a thread"))?);
     let count = config.effective_threads();
     let loads: Arc<[AtomicUsize]> = (0..count).map(|_| AtomicUsize::new(0)).collect();
     let running = Arc::new(AtomicUsize::new(count));
@@ -265,6 +270,8 @@ async fn accept(thread: Rc<Thread>, listener: Listener, open: Open, loads: Arc<[
                 continue;
             }
         };
+        // IPv4 on a socket of both families.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let counted = Counted::new(&thread.connections);
         let bell = Rc::<Bell>::default();
         open.borrow_mut().insert(next, Rc::clone(&bell));

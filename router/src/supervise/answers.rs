@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::engine::Supervisor;
 use super::replica::{Replica, Stage};
+use crate::documents;
 
 /// How long the worker may take to send its counters.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -114,16 +115,15 @@ impl Supervisor {
 impl Supervisor {
     /// Marks the versions whose share goes elsewhere, because no replica of theirs takes requests.
     fn note_diverted(&self, service: &Service, status: &mut ServiceStatus) {
-        let Some(table) = &service.served else { return };
         let ready = |name: &str| {
             self.replicas.iter().any(|replica| {
                 replica.routed() && replica.launch.service == service.name && replica.launch.version == name
             })
         };
-        let another = |name: &str| table.shares.keys().any(|other| other != name && ready(other));
-        for (name, version) in &mut status.versions {
-            let share = table.shares.get(name).is_some_and(|share| share.0 > 0);
-            version.diverted = share && !ready(name) && another(name);
+        for name in documents::diverted(service, ready) {
+            if let Some(version) = status.versions.get_mut(name) {
+                version.diverted = true;
+            }
         }
     }
 }

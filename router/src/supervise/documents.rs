@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serving::document::MAX_DOCUMENT_BYTES;
 use serving::layout;
-use serving::service::{AuthMode, KeyDigests, Service};
-use serving::snapshot::Entry;
+use serving::service::KeyDigests;
+
+use crate::documents::{self, Good};
 
 /// What the folder of documents says.
 #[derive(Debug)]
@@ -30,15 +31,6 @@ pub(super) struct Found {
     pub(super) refused: Option<String>,
     /// The file that `good` or `refused` came from.
     seen: Option<Stamp>,
-}
-
-/// A document that can be served.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Good {
-    /// The document.
-    pub(super) service: Service,
-    /// Its key digests, if its mode has any.
-    pub(super) keys: Option<KeyDigests>,
 }
 
 /// Identifies a file's content without reading it; documents are replaced by renaming.
@@ -135,38 +127,19 @@ fn accepted(service: &str) -> String {
 fn load(root: &Path, name: &str, path: &str) -> Result<(Good, Vec<u8>), String> {
     let bytes =
         read(&root.join(path), MAX_DOCUMENT_BYTES).map_err(|error| format!("{path} cannot be read: {error}"))?;
-    let service = Service::read(&bytes).map_err(|error| format!("{path}: {error}"))?;
-    if service.name != name {
-        return Err(format!(
-            "{path} holds the service `{}`, but must hold the one that it is named after",
-            service.name
-        ));
-    }
-    let violations = serving::validate::service(&service);
-    if !violations.is_empty() {
-        let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
-        return Err(format!("{path} breaks the rules: {}", all.join("; ")));
-    }
-    let keys = match (service.auth.mode, service.auth.keys) {
-        (AuthMode::Key, Some(generation)) => Some(digests(root, &service.name, generation)?),
-        _ => None,
+    let service = documents::read(&bytes, path)?;
+    documents::check(&service, name, path)?;
+    let keys = match documents::keys_generation(&service) {
+        Some(generation) => Some(digests(root, &service.name, generation)?),
+        None => None,
     };
-    // One service that the worker does not serve would keep it from all others, too.
-    let entry = Entry { service, keys, hop: None, replicas: BTreeMap::new() };
-    crate::route::servable(name, &entry).map_err(|reason| format!("{path} cannot be served: {reason}"))?;
-    Ok((Good { service: entry.service, keys: entry.keys }, bytes))
+    documents::complete(service, keys, path).map(|good| (good, bytes))
 }
 
 fn digests(root: &Path, service: &str, generation: u64) -> Result<KeyDigests, String> {
     let path = layout::key_digests(service, generation);
     let bytes = read(&root.join(&path), 64 << 10).map_err(|error| format!("{path} cannot be read: {error}"))?;
-    let digests: KeyDigests =
-        serde_json::from_slice(&bytes).map_err(|error| format!("{path} is not valid: {error}"))?;
-    let hex = |digest: &String| digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if digests.accepted.is_empty() || !digests.accepted.iter().all(hex) {
-        return Err(format!("{path} is not valid: `accepted` must list SHA-256 digests in lower-case hex"));
-    }
-    Ok(digests)
+    documents::digests(&bytes, &path)
 }
 
 /// Reads a file, and one byte more than the limit if it is longer.

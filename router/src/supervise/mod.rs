@@ -111,6 +111,7 @@ fn start(options: &Options) -> Result<(), SuperviseError> {
         }
     });
     let config = Config::load(layout::CONFIG.as_ref())
+        .and_then(|config| config.check_local().map(|()| config))
         .map_err(|error| SuperviseError::new(Reason::InvalidConfig, format!("{}: {error}", layout::CONFIG)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(state) = predecessor {

@@ -18,7 +18,7 @@ use azureml_fe::route::{self, RouteError};
 use serde_json::{Value, json};
 use serving::service::{KeyDigests, Keys, ReplacedKey};
 use serving::slots::{self, SlotMap};
-use serving::snapshot::{Address, Entry, FromWorker, Replica, ServiceStats, Snapshot, ToWorker};
+use serving::snapshot::{Address, Entry, FromWorker, HopSecret, Replica, ServiceStats, Snapshot, ToWorker};
 use serving::token::SigningKeys;
 use serving::traffic::BasisPoints;
 
@@ -177,6 +177,8 @@ pub struct TestService {
     pub sticky: Option<Value>,
     /// Owners of the slots; dealt by the order of names if empty.
     pub slots: SlotMap,
+    /// The hop secret of its replicas.
+    pub hop: Option<String>,
 }
 
 #[derive(Clone)]
@@ -203,6 +205,7 @@ impl TestService {
             default: None,
             sticky: None,
             slots: SlotMap::default(),
+            hop: None,
         }
     }
 
@@ -218,6 +221,7 @@ impl TestService {
             default: None,
             sticky: None,
             slots: SlotMap::default(),
+            hop: None,
         }
     }
 
@@ -254,6 +258,12 @@ impl TestService {
         self
     }
 
+    /// Presents this secret to its replicas.
+    pub fn hop(mut self, secret: &str) -> Self {
+        self.hop = Some(secret.into());
+        self
+    }
+
     /// Wants tokens instead of a key.
     pub fn tokens(mut self) -> Self {
         (self.keyed, self.tokens) = (false, true);
@@ -270,8 +280,9 @@ impl TestService {
             self.versions.iter().map(|version| (version.name.as_str(), version.share)).collect();
         let largest = || self.versions.iter().max_by_key(|version| version.share).map(|version| version.name.clone());
         let default = self.default.clone().or_else(largest);
-        let versions: BTreeMap<&str, Value> =
-            self.versions.iter().map(|version| (version.name.as_str(), version.document())).collect();
+        let versions: BTreeMap<&str, Value> = (self.versions.iter().zip(1..))
+            .map(|(version, sequence)| (version.name.as_str(), version.document(sequence)))
+            .collect();
         let document = json!({
             "schema_version": 1, "generation": 1, "name": self.name,
             "kind": if self.endpoint { "endpoint" } else { "webservice" },
@@ -295,7 +306,7 @@ impl TestService {
         Entry {
             service: serde_json::from_value(document).expect("a service document"),
             keys: self.keyed.then_some(digests),
-            hop: None,
+            hop: self.hop.clone().map(HopSecret),
             replicas: self.versions.iter().map(|version| (version.name.clone(), version.replicas.clone())).collect(),
         }
     }
@@ -313,14 +324,14 @@ impl TestVersion {
         }
     }
 
-    fn document(&self) -> Value {
+    fn document(&self, sequence: u64) -> Value {
         json!({
-            "sequence": 1, "declared": {"traffic": self.share}, "scale": {"fixed": self.replicas.len().max(1)},
+            "sequence": sequence, "declared": {"traffic": self.share}, "scale": {"fixed": self.replicas.len().max(1)},
             "replica_max_concurrent_requests": self.limit, "max_request_wait_time": self.wait_ms,
             "scoring_timeout_ms": self.timeout_ms,
             "template": {
                 "models": [],
-                "code": {"digest": "sha256:00", "directory": "source", "entry_script": "score.py"},
+                "code": {"digest": format!("sha256:{}", "0".repeat(64)), "directory": "source", "entry_script": "score.py"},
                 "environment": {
                     "id": "file:///workspace/environments/e", "version": 1, "hash": "h", "build_key": "b", "prefix": "/venv",
                 },

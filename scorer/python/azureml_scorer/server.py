@@ -21,8 +21,19 @@ def run(settings, listeners, grpc):
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trace, trace_path = _trace()
+    try:
+        core = _core(settings, listeners, grpc, trace_path)
+    except ValueError as error:
+        start.give_up(error, 3)
+    banner.log_notes(settings)
+    code = _serve_pool(core, settings, trace_path) if settings.worker_count > 1 else _serve(core, settings, trace)
+    core.flush()
+    sys.exit(code)
+
+
+def _core(settings, listeners, grpc, trace_path):
     pooled = settings.worker_count > 1
-    core = Core(
+    return Core(
         listen_fds=listeners,
         control_fd=settings.control_fd,
         init_timeout=settings.init_timeout,
@@ -37,11 +48,8 @@ def run(settings, listeners, grpc):
         strict=settings.strict,
         cors=list(settings.cors),
         grpc_fd=grpc,
+        hop_secret_file=settings.hop_secret_file or None,
     )
-    banner.log_notes(settings)
-    code = _serve_pool(core, settings, trace_path) if pooled else _serve(core, settings, trace)
-    core.flush()
-    sys.exit(code)
 
 
 def _serve_pool(core, settings, trace_path):

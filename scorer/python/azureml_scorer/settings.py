@@ -104,6 +104,7 @@ TABLE = (
 _INHERITED = (
     Setting("AZUREML_LISTEN_FD", "listen_fd", int),
     Setting("AZUREML_CONTROL_FD", "control_fd", int),
+    Setting("AZUREML_HOP_SECRET_FILE", "hop_secret_file", str),
 )
 
 # Known keys that others read: telemetry, which this server does not send, and data collection.

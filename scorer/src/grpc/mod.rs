@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use tower::limit::GlobalConcurrencyLimitLayer;
 
@@ -90,8 +91,8 @@ struct Service {
 }
 
 impl Service {
-    async fn get(&self, path: &str) -> Result<Answer, Status> {
-        self.pipes.send(http::Method::GET, path, http::HeaderMap::new(), Bytes::new()).await
+    async fn get(&self, path: &str, metadata: &MetadataMap) -> Result<Answer, Status> {
+        self.pipes.send(http::Method::GET, path, pipe::forwarded(metadata)?, Bytes::new()).await
     }
 }
 
@@ -108,19 +109,22 @@ fn path(name: &str, version: &str) -> Result<String, Status> {
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Service {
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
-        let live = self.get("/v2/health/live").await?.status == 200;
+    async fn server_live(&self, request: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+        let live = self.get("/v2/health/live", request.metadata()).await?.status == 200;
         Ok(Response::new(ServerLiveResponse { live }))
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
-        let ready = self.get("/v2/health/ready").await?.status == 200;
+    async fn server_ready(
+        &self,
+        request: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
+        let ready = self.get("/v2/health/ready", request.metadata()).await?.status == 200;
         Ok(Response::new(ServerReadyResponse { ready }))
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
-        let ModelReadyRequest { name, version } = request.into_inner();
-        let answer = self.get(&format!("{}/ready", path(&name, &version)?)).await?;
+        let (metadata, _, ModelReadyRequest { name, version }) = request.into_parts();
+        let answer = self.get(&format!("{}/ready", path(&name, &version)?), &metadata).await?;
         // A model that is not ready is an answer, one that does not exist an error.
         if answer.status == 404 {
             return Err(answer.error());
@@ -130,17 +134,17 @@ impl GrpcInferenceService for Service {
 
     async fn server_metadata(
         &self,
-        _: Request<ServerMetadataRequest>,
+        request: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
-        transcode::server(&self.get("/v2").await?.good()?.body).map(Response::new)
+        transcode::server(&self.get("/v2", request.metadata()).await?.good()?.body).map(Response::new)
     }
 
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
-        let ModelMetadataRequest { name, version } = request.into_inner();
-        transcode::model(&self.get(&path(&name, &version)?).await?.good()?.body).map(Response::new)
+        let (metadata, _, ModelMetadataRequest { name, version }) = request.into_parts();
+        transcode::model(&self.get(&path(&name, &version)?, &metadata).await?.good()?.body).map(Response::new)
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {

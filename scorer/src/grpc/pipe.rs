@@ -17,9 +17,16 @@ use tonic::{Code, Status};
 pub(super) const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 /// Most pipes that are kept open between calls.
 const IDLE: usize = 64;
-/// What a caller may send along: ids and the trace, as over HTTP.
-const FORWARDED: [&str; 6] =
-    ["x-request-id", "x-ms-request-id", "x-ms-client-request-id", "traceid", "traceparent", "tracestate"];
+/// What a caller may send along: ids, the trace and the hop secret, as over HTTP.
+const FORWARDED: [&str; 7] = [
+    "x-request-id",
+    "x-ms-request-id",
+    "x-ms-client-request-id",
+    "traceid",
+    "traceparent",
+    "tracestate",
+    serving::wire::HOP,
+];
 /// What a caller gets back of an answer's headers.
 const GIVEN_BACK: [&str; 6] = [
     "x-request-id",

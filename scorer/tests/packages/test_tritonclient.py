@@ -271,3 +271,23 @@ def run(data):
     call.join()
     assert answers[0].as_numpy("output-0").tolist() == [1]
     assert server.process.wait(60) == 0
+
+
+@CLIENTS
+def test_the_hop_secret_is_asked_for_in_either_form(connect, api, tmp_path):
+    (tmp_path / "secret").write_text("hop-secret")
+    client, _ = connect(api, ECHO, AZUREML_HOP_SECRET_FILE=str(tmp_path / "secret"))
+    assert client.is_server_live() and client.is_server_ready()
+    hop = {"x-azureml-hop": "hop-secret"}
+    values = numpy.arange(3, dtype="int64")
+    asked = (
+        lambda **headers: client.infer("m", [given(api, "x", values)], **headers).as_numpy("x"),
+        lambda **headers: client.get_server_metadata(**headers),
+        lambda **headers: client.get_model_metadata("m", **headers),
+    )
+    for ask in asked:
+        for headers in ({}, {"headers": {"x-azureml-hop": "forged"}}):
+            with pytest.raises(InferenceServerException, match="Only the router"):
+                ask(**headers)
+        ask(headers=hop)
+    assert client.is_model_ready("m", headers=hop)

@@ -23,6 +23,57 @@ pub struct Settings {
     pub overlap_seconds: u64,
     /// Issuers whose access tokens are exchanged for a service's token. None: only the owner of the compute gets tokens.
     pub issuers: Vec<Issuer>,
+    /// In a cluster: ServiceAccounts whose tokens are exchanged for a service's token. None: no ServiceAccount gets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<ServiceAccounts>,
+}
+
+/// Which tokens of the cluster's own issuer are exchanged for what. They are verified by the keys that the API server
+/// publishes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAccounts {
+    /// Accepted audience (`aud`): what a token is asked for.
+    #[serde(default = "ServiceAccounts::audience")]
+    pub audience: String,
+    /// ServiceAccounts that may ask: `system:serviceaccount:<namespace>:<name>`, at least one.
+    pub subjects: Vec<String>,
+    /// Names of the services that they may ask for. Without any: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+}
+
+impl ServiceAccounts {
+    fn audience() -> String {
+        "azureml-fe".to_owned()
+    }
+
+    /// As the rule for an issuer, whose name is known only to the cluster.
+    #[must_use]
+    pub fn grant(&self) -> Issuer {
+        let (subjects, services) = (self.subjects.clone(), self.services.clone());
+        Issuer { audiences: vec![self.audience.clone()], subjects, services, ..Issuer::default() }
+    }
+
+    /// Checks it; the error's path is the name of the field.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.grant().check_lists().map_err(|problem| match problem.path.as_str() {
+            "audiences" => SettingsError { path: "audience".to_owned(), ..problem },
+            _ => problem,
+        })?;
+        if self.subjects.is_empty() {
+            return Err(error("subjects", "must have at least one entry"));
+        }
+        let account = |subject: &String| {
+            let name = subject.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+            name.is_some_and(|(namespace, name)| !namespace.is_empty() && !name.is_empty() && !name.contains(':'))
+        };
+        if let Some(subject) = self.subjects.iter().find(|subject| !account(subject)) {
+            let problem = format!("has `{subject}`, but must have `system:serviceaccount:<namespace>:<name>`");
+            return Err(error("subjects", problem));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Settings {
@@ -36,6 +87,7 @@ impl Default for Settings {
             rotation_seconds: 2_592_000,
             overlap_seconds: 172_800,
             issuers: Vec::new(),
+            service_accounts: None,
         }
     }
 }
@@ -108,6 +160,9 @@ impl Settings {
         if self.issuers.len() > MAX_ISSUERS {
             return Err(error("issuers", format!("has {} entries, but {MAX_ISSUERS} is the most", self.issuers.len())));
         }
+        if let Some(accounts) = &self.service_accounts {
+            accounts.check().map_err(|problem| error(format!("service_accounts.{}", problem.path), problem.problem))?;
+        }
         for (index, issuer) in self.issuers.iter().enumerate() {
             let at = |problem: SettingsError| error(format!("issuers[{index}].{}", problem.path), problem.problem);
             issuer.check().map_err(at)?;
@@ -128,6 +183,10 @@ impl Issuer {
         if let Some(uri) = &self.jwks_uri {
             reachable(uri).map_err(|problem| error("jwks_uri", problem))?;
         }
+        self.check_lists()
+    }
+
+    fn check_lists(&self) -> Result<(), SettingsError> {
         if self.audiences.is_empty() {
             return Err(error("audiences", "must have at least one entry"));
         }
@@ -216,6 +275,22 @@ mod tests {
             !problem(&Settings { issuers: vec![issuer("https://a:secret@c")], ..Settings::default() })
                 .contains("secret")
         );
+    }
+
+    #[test]
+    fn service_accounts_are_named_one_by_one() {
+        let accounts = |subjects: &[&str]| ServiceAccounts {
+            audience: ServiceAccounts::audience(),
+            subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
+            services: vec![],
+        };
+        assert_eq!(accounts(&["system:serviceaccount:ml:terraform"]).check(), Ok(()));
+        for subjects in [&[][..], &["terraform"], &["system:serviceaccount:ml"], &["system:serviceaccount::a"]] {
+            let settings = Settings { service_accounts: Some(accounts(subjects)), ..Settings::default() };
+            assert!(problem(&settings).starts_with("`service_accounts.subjects` "), "{subjects:?}");
+        }
+        let silent = ServiceAccounts { audience: String::new(), ..accounts(&["system:serviceaccount:ml:t"]) };
+        assert_eq!(silent.check().expect_err("refused").path, "audience");
     }
 
     #[test]

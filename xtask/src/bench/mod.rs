@@ -18,6 +18,7 @@ mod wrk;
 use clap::Subcommand;
 
 pub(crate) use error::BenchError;
+pub(crate) use tools::target;
 
 /// What can be measured.
 #[derive(Subcommand)]

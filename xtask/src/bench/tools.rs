@@ -26,7 +26,7 @@ pub(super) fn inputs() -> PathBuf {
 }
 
 /// Cargo's target directory, by the same rule as the Makefile's.
-pub(super) fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").filter(|name| !name.is_empty());
     root().join(named.as_deref().unwrap_or(OsStr::new("target")))
 }

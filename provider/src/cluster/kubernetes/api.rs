@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::client::AuthError;
 use kube::core::Status;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serving::cluster::FIELD_MANAGER;
+
+use crate::connections::credential_problem;
 
 /// Longest wait for one answer of the API server.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -51,6 +54,8 @@ pub enum Problem {
     Forbidden(String),
     /// The credentials are not accepted.
     Unauthorized,
+    /// There are no credentials, or they could not be renewed.
+    Credentials(String),
     /// The namespace is being deleted.
     Terminating,
     /// A ResourceQuota is used up.
@@ -83,6 +88,7 @@ impl fmt::Display for Problem {
                 "the API server does not accept the connection's credentials; they may have expired: renew them, for \
                  example by logging in again, and run terraform again",
             ),
+            Self::Credentials(message) => write!(f, "the connection's credentials cannot be had: {message}"),
             Self::Terminating => f.write_str(
                 "the namespace is being deleted; wait until it is gone, or find out what keeps it with: kubectl get \
                  namespace -o yaml",
@@ -256,6 +262,9 @@ fn name_of<K: Kind>(object: &K) -> &str {
 /// What an error of the client library means.
 #[must_use]
 pub fn problem(error: &kube::Error) -> Problem {
+    if let Some(error) = credential_error(error) {
+        return Problem::Credentials(credential_problem(error));
+    }
     match error {
         kube::Error::Api(status) => of_status(status),
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
@@ -265,6 +274,18 @@ pub fn problem(error: &kube::Error) -> Problem {
         }
         other => Problem::Other(root_cause(other)),
     }
+}
+
+/// What went wrong with a plugin or a file that gives credentials. Its own text would show what a plugin printed: a token.
+fn credential_error(error: &kube::Error) -> Option<&AuthError> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<AuthError>() {
+            Some(found) => return Some(found),
+            None => next = error.source(),
+        }
+    }
+    None
 }
 
 fn of_status(status: &Status) -> Problem {
@@ -343,5 +364,13 @@ mod tests {
             "{conflict}"
         );
         assert_eq!(status(json!({ "code": 409, "reason": "AlreadyExists", "message": "exists" })), Problem::Changed);
+    }
+
+    #[test]
+    fn what_a_plugin_printed_is_never_told() {
+        let output = std::process::Command::new("sh").args(["-c", "echo SECRET; echo locked >&2; exit 1"]).output();
+        let failed = AuthError::AuthExecRun { cmd: "plugin".into(), out: Box::new(output.expect("run")) };
+        let problem = problem(&kube::Error::Service(Box::new(failed))).to_string();
+        assert!(problem.contains("locked") && !problem.contains("SECRET"), "{problem}");
     }
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use serving::admin::{Failure, FailureReason, ScorerEvent};
+use serving::cluster::ROUTER;
 
 use super::workload::{FETCH, SCORER};
 
@@ -90,7 +91,7 @@ fn of_pod(pod: &Pod) -> Option<Found> {
             .filter(|status| status.name == container)
             .find_map(|status| of_container(pod, &name, container, status))
     };
-    of(&init, FETCH).or_else(|| of(&main, SCORER))
+    of(&init, FETCH).or_else(|| of(&main, SCORER)).or_else(|| of(&main, ROUTER))
 }
 
 fn of_container(pod: &Pod, name: &str, container: &'static str, status: &ContainerStatus) -> Option<Found> {
@@ -161,7 +162,11 @@ fn ending(pod: &Pod, container: &'static str, ended: &ContainerStateTerminated, 
         return Failure { reason, message, traceback, terminal, ..base };
     }
     let reason = if container == FETCH { FailureReason::FetchFailed } else { FailureReason::Crashed };
-    let what = if container == FETCH { "the fetch of code and models" } else { "the scorer" };
+    let what = match container {
+        FETCH => "the fetch of code and models",
+        ROUTER => "the router",
+        _ => "the scorer",
+    };
     Failure { reason, message: format!("{what} ended before it was done"), ..base }
 }
 

@@ -12,7 +12,8 @@ use serving::service::{Service, Version};
 
 use super::api::Namespace;
 use super::failure::{self, Found};
-use super::{documents, labels};
+use super::workload::{self, Site};
+use super::{documents, drift, labels};
 use crate::cluster::{Error, Router};
 
 /// Lines of a log that a failure shows.
@@ -51,7 +52,11 @@ pub(super) async fn router(namespace: &Namespace) -> Result<Router, Error> {
     Ok(versions.min().map_or(Router::Stopped, |version| Router::Running { version }))
 }
 
-pub(super) async fn service(namespace: &Namespace, id: &str, name: &str) -> Result<Option<ServiceStatus>, Error> {
+pub(super) async fn service(
+    namespace: &Namespace,
+    (id, site): (&str, &Site),
+    name: &str,
+) -> Result<Option<ServiceStatus>, Error> {
     let document = documents::read(namespace, name).await?;
     let selector = labels::selector(&[(label::COMPONENT, component::SCORER), (label::SERVICE, name)]);
     let pods: Vec<Pod> = namespace.list(&selector).await?;
@@ -75,7 +80,8 @@ pub(super) async fn service(namespace: &Namespace, id: &str, name: &str) -> Resu
             router.confirmation.diverted.get(name).is_some_and(|versions| versions.contains(version_name))
         });
         let status = version_status(namespace, version, &mine, deployment).await?;
-        versions.insert(version_name.clone(), VersionStatus { diverted, ..status });
+        let drifted = drifted(site, &document, version_name, deployment);
+        versions.insert(version_name.clone(), VersionStatus { diverted, drifted, ..status });
     }
     // Replicas of versions that the document does not have any more.
     for (version, replicas) in leaving(&pods).versions {
@@ -131,6 +137,7 @@ async fn version_status(
         replicas,
         failure: None,
         diverted: false,
+        drifted: None,
         revision,
     };
     if !status.settled() {
@@ -146,8 +153,17 @@ async fn version_status(
     Ok(status)
 }
 
+/// What of a version's Deployment is not as it was applied.
+fn drifted(site: &Site, service: &Service, version: &str, found: Option<&Deployment>) -> Option<String> {
+    let wanted = workload::build(site, service, version, service.versions.get(version)?).ok()?;
+    let Some(found) = found else { return Some(format!("Deployment {} is gone", wanted.name)) };
+    let found = serde_json::to_value(found).ok()?;
+    let path = drift::first(&wanted.deployment["spec"], &found["spec"])?;
+    Some(format!("spec{path} of Deployment {} was changed", wanted.name))
+}
+
 /// Adds the end of the log, if it can be had.
-async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
+pub(super) async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
     let Some(log) = &found.log else { return found };
     let parameters = LogParams {
         container: Some(log.container.to_owned()),

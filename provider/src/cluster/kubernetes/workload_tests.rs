@@ -45,7 +45,7 @@ fn service() -> Service {
         "schema_version": 1, "generation": 1, "name": "diabetes", "kind": "webservice", "workspace": "az://c",
         "owner": "me", "committed": true, "created_time": "t", "updated_time": "t", "auth": { "mode": "key", "keys": 1 },
         "versions": { "diabetes": {
-            "sequence": 1, "declared": {}, "scale": { "fixed": 2 }, "replica_max_concurrent_requests": 1,
+            "sequence": 1, "declared": { "traffic": 10_000 }, "scale": { "fixed": 2 }, "replica_max_concurrent_requests": 1,
             "max_request_wait_time": 500, "scoring_timeout_ms": 60_001, "template": template,
         } },
     });
@@ -96,7 +96,8 @@ fn users_can_change_neither_the_contract_nor_the_selector() {
 
 #[test]
 fn resources_are_written_as_the_cluster_spells_them() {
-    let resources = &spec(&built(&service()))["containers"][0]["resources"];
+    let workload = built(&service());
+    let resources = &spec(&workload)["containers"][0]["resources"];
     assert_eq!(
         resources["requests"],
         json!({ "cpu": "500m", "memory": "1Gi", "ephemeral-storage": "67Mi", "nvidia.com/gpu": "1", "example.com/fpga": "2" })

@@ -145,6 +145,7 @@ pub fn shown_share(share: BasisPoints) -> Number {
 #[must_use]
 pub fn observed_state(service: &Service, name: &str, status: Option<&ServiceStatus>) -> Attr<String> {
     let Some(version) = service.versions.get(name) else { return Attr::Null };
-    let whole = document::is_whole(version, status.and_then(|status| status.versions.get(name)));
-    document::state_of(is_finished(service, version), whole).into()
+    let status = status.and_then(|status| status.versions.get(name));
+    let finished = is_finished(service, version) && document::stands(status);
+    document::state_of(finished, document::is_whole(version, status)).into()
 }

@@ -48,7 +48,7 @@ impl Resource for EndpointVersionResource {
         let catalogue = catalogue(&id.endpoint.compute.workspace, &context.data())?;
         let service = document_of(&*cluster, &id, "create").await?;
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &id))?;
-        let template = template(context, &catalogue, &planned).await?;
+        let template = template(context, &*cluster, &catalogue, &planned).await?;
         held.check().or_explain(cannot("create", &id))?;
         let wanted = document::created(&planned, template, &context.data().owner);
         let is_adopted = is_adopted(&id, service.versions.get(&id.name), &wanted)?;
@@ -117,7 +117,7 @@ impl Resource for EndpointVersionResource {
             return Err(Diagnostics::error(cannot("update", &id), detail));
         };
         let held = catalogue.hold_blobs().await.or_explain(cannot("update", &id))?;
-        let template = template(context, &catalogue, &planned).await?;
+        let template = template(context, &*cluster, &catalogue, &planned).await?;
         held.check().or_explain(cannot("update", &id))?;
         let wanted = document::updated(&planned, template, present);
         let change = change(&id, &planned, wanted, &catalogue);
@@ -168,11 +168,12 @@ async fn document_of(cluster: &dyn Cluster, id: &EndpointVersionId, verb: &str) 
 /// Makes what replicas are made of. Call with blobs held.
 async fn template(
     context: &Context<Settings>,
+    cluster: &dyn Cluster,
     catalogue: &Catalogue,
     planned: &EndpointVersion,
 ) -> Result<Template, Diagnostics> {
     let source = prepare::source(&planned.deployment).await?;
-    let prepared = prepare::template(catalogue, &planned.deployment, &source);
+    let prepared = prepare::template(cluster, catalogue, &planned.deployment, &source);
     context.bounded("preparing what the replicas need", prepared).await?
 }
 

@@ -3,8 +3,11 @@
 use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Plan, Resource, Schema, ValidateContext, async_trait};
 
 use super::Environment;
+use super::model::DockerBlock;
 use crate::diagnostics::OrExplain;
-use crate::environment::{EnvironmentSpec, definition, register_environment, remove_environment, update_environment};
+use crate::environment::{
+    EnvironmentSpec, Means, definition, image, register_environment, remove_environment, update_environment,
+};
 use crate::provider::Settings;
 use crate::workspace::document::Definition;
 use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId, Revision, WorkspaceBody, WorkspaceId};
@@ -31,6 +34,20 @@ fn no_definition() -> Diagnostic {
     )
 }
 
+/// How environments are made.
+fn means(settings: &Settings) -> Means<'_> {
+    Means { scorers: &settings.scorers, registries: &settings.registries }
+}
+
+/// Whether the image of an environment is what its workspace needs now: none, or one in its registry.
+fn is_placed(body: &EnvironmentBody, workspace: Option<&WorkspaceBody>) -> bool {
+    match (&body.image, workspace) {
+        (Some(found), Some(workspace)) => image::belongs(found, workspace),
+        (None, Some(workspace)) => workspace.registry.is_none(),
+        (_, None) => true,
+    }
+}
+
 /// Fills in what the workspace has decided.
 fn registered(planned: Environment, id: &EnvironmentId, found: &Revision<EnvironmentBody>) -> Environment {
     Environment {
@@ -38,6 +55,7 @@ fn registered(planned: Environment, id: &EnvironmentId, found: &Revision<Environ
         scorer_version: found.body.resolved.as_ref().map(|resolved| resolved.scorer.version.clone()).into(),
         version: found.body.version.into(),
         hash: found.body.hash.clone().into(),
+        image: found.body.image.clone().into(),
         ..planned
     }
 }
@@ -58,8 +76,15 @@ impl Resource for EnvironmentResource {
             (Attr::Known(_), Attr::Known(_)) => Err(no_definition().at_attribute("conda_file").into()),
             _ => Ok::<_, Diagnostics>(()),
         }?;
-        if let Some(text) = config.definition() {
-            definition::parse(&text).or_explain("Invalid definition of an environment")?;
+        if let Attr::Known(docker) = &config.docker
+            && docker.base_image.is_known()
+            && docker.base_dockerfile.is_known()
+        {
+            let detail = "Set `docker.base_image` or `docker.base_dockerfile`, and not both: an image has one base.";
+            return Err(Diagnostic::error("Two bases of one image", detail).at_attribute("docker").into());
+        }
+        if let (Some(text), Some(docker)) = (config.definition(), config.docker()) {
+            definition::parse(&text, docker.as_ref()).or_explain("Invalid definition of an environment")?;
         }
         Ok(())
     }
@@ -67,9 +92,12 @@ impl Resource for EnvironmentResource {
     async fn plan(&self, _: &mut Context<Settings>, plan: &mut Plan<Environment>) -> Result<(), Diagnostics> {
         let replaced = plan.is_replaced();
         let Some(planned) = &mut plan.planned else { return Ok(()) };
-        planned.hash = match planned.definition() {
-            Some(text) => definition::parse(&text).or_explain("Invalid definition of an environment")?.hash().into(),
-            None => Attr::Unknown,
+        planned.hash = match (planned.definition(), planned.docker()) {
+            (Some(text), Some(docker)) => {
+                let parsed = definition::parse(&text, docker.as_ref());
+                parsed.or_explain("Invalid definition of an environment")?.hash().into()
+            }
+            _ => Attr::Unknown,
         };
         let same = plan.prior.as_ref().filter(|prior| {
             !replaced
@@ -81,8 +109,9 @@ impl Resource for EnvironmentResource {
                     == planned.environment_variables.clone().unwrap_or_default()
         });
         if let Some(prior) = same {
-            planned.version = prior.version;
+            (planned.version, planned.image) = (prior.version, prior.image.clone());
         } else {
+            planned.image = Attr::Unknown;
             // The id stays what it is, but only what is not known makes those who use it plan their own update.
             (planned.version, planned.id) = (Attr::Unknown, Attr::Unknown);
         }
@@ -97,7 +126,7 @@ impl Resource for EnvironmentResource {
         let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
         catalogue.get::<WorkspaceBody>("").await.or_explain(&summary)?;
         let (settings, spec) = (context.data(), spec(&planned)?);
-        let work = register_environment(&catalogue, &id.name, &settings.owner, &spec, &settings.scorers);
+        let work = register_environment(&catalogue, &id.name, &settings.owner, &spec, means(&settings));
         let found = context.bounded("building the environment", work).await?.or_explain(summary)?;
         Ok(registered(planned, &id, &found))
     }
@@ -114,6 +143,9 @@ impl Resource for EnvironmentResource {
             Definition::PipRequirements(text) => (Some(text), None),
             Definition::CondaFile(text) => (None, Some(text)),
         };
+        let workspace = catalogue.find::<WorkspaceBody>("").await;
+        let workspace = workspace.or_explain(format!("Cannot read environment {id}"))?;
+        let placed = is_placed(&found.body, workspace.as_ref().map(|workspace| &workspace.body));
         let resolved = found.body.resolved.as_ref();
         Ok(Some(Environment {
             name: id.name.clone().into(),
@@ -126,8 +158,11 @@ impl Resource for EnvironmentResource {
             conda_file: conda_file.into(),
             environment_variables: found.body.environment_variables.clone().into(),
             scorer_version: resolved.map(|resolved| resolved.scorer.version.clone()).into(),
-            // An unfinished one has no version; the next apply gives it one.
-            version: resolved.map(|_| found.body.version).into(),
+            docker: found.body.docker.clone().map(DockerBlock::from).into(),
+            // An unfinished one has no version; the next apply gives it one. So has one whose workspace has another
+            // registry now, in which the next apply places it.
+            version: resolved.filter(|_| placed).map(|_| found.body.version).into(),
+            image: found.body.image.clone().into(),
             hash: found.body.hash.clone().into(),
             id: state.id,
             timeouts: state.timeouts,
@@ -142,7 +177,7 @@ impl Resource for EnvironmentResource {
     ) -> Result<Environment, Diagnostics> {
         let (id, catalogue) = open(&prior.id, &context.data())?;
         let (settings, spec) = (context.data(), spec(&planned)?);
-        let work = update_environment(&catalogue, &id.name, &spec, &settings.scorers);
+        let work = update_environment(&catalogue, &id.name, &spec, means(&settings));
         let found = context.bounded("building the environment", work).await?;
         let found = found.or_explain(format!("Cannot change environment {id}"))?;
         Ok(registered(planned, &id, &found))

@@ -247,13 +247,13 @@ fn planned_directory(planned: &LocalCompute, id: &ComputeId) -> Result<PathBuf, 
 async fn is_elsewhere(id: &ComputeId, planned: &LocalCompute, provider: &Provider) -> bool {
     let Ok(catalogue) = Catalogue::open(&id.workspace, &provider.storage) else { return false };
     let Ok(Some(compute)) = catalogue.find::<ComputeBody>(&id.name).await else { return false };
-    let ComputeLocation::Local { directory, .. } = &compute.body.location;
+    let ComputeLocation::Local { directory, .. } = &compute.body.location else { return true };
     planned_directory(planned, id).is_ok_and(|planned| planned != Path::new(directory))
 }
 
 /// The directory as configured, else as it is.
 fn shown_directory(body: &ComputeBody) -> Attr<String> {
-    let ComputeLocation::Local { directory, .. } = &body.location;
+    let ComputeLocation::Local { directory, .. } = &body.location else { return Attr::Null };
     Settings::read(&body.configured).directory.unwrap_or_else(|| directory.clone()).into()
 }
 

@@ -52,5 +52,6 @@ pub(super) fn webservice(id: &ServiceId, service: &Service, keys: Option<&Keys>,
 /// The state that users see.
 pub(super) fn observed_state(service: &Service, status: &ServiceStatus) -> &'static str {
     let whole = service.versions.iter().all(|(name, version)| document::is_whole(version, status.versions.get(name)));
-    document::state_of(service.committed, whole)
+    let stands = status.versions.values().all(|version| document::stands(Some(version)));
+    document::state_of(service.committed && stands, whole)
 }

@@ -53,7 +53,10 @@ impl Resource for WebserviceResource {
         let present = cluster.service(&name).await.or_explain(cannot("create", &name))?;
         let held = catalogue.hold_blobs().await.or_explain(cannot("create", &name))?;
         let template = context
-            .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned.deployment, &source))
+            .bounded(
+                "preparing what the replicas need",
+                prepare::template(&*cluster, &catalogue, &planned.deployment, &source),
+            )
             .await??;
         held.check().or_explain(cannot("create", &name))?;
         let mut wanted = document::service(&id, &owner, &planned, template);
@@ -147,7 +150,10 @@ impl Resource for WebserviceResource {
         };
         let held = catalogue.hold_blobs().await.or_explain(failed())?;
         let template = context
-            .bounded("preparing what the replicas need", prepare::template(&catalogue, &planned.deployment, &source))
+            .bounded(
+                "preparing what the replicas need",
+                prepare::template(&*cluster, &catalogue, &planned.deployment, &source),
+            )
             .await??;
         held.check().or_explain(failed())?;
         let mut wanted = document::service(&id, &present.owner, &planned, template);

@@ -9,5 +9,7 @@ pub struct Workspace {
     pub id: Attr<String>,
     pub name: Attr<String>,
     pub storage_url: Attr<String>,
+    pub registry: Attr<String>,
+    pub global_registry: Attr<String>,
     pub force_destroy: Attr<bool>,
 }

@@ -25,7 +25,13 @@ fn open(url: &Attr<String>, attribute: &str, settings: &Settings) -> Result<Cata
 
 fn body(planned: &Workspace) -> Result<WorkspaceBody, Diagnostics> {
     let (name, storage_url) = (planned.name.require("name")?, planned.storage_url.require("storage_url")?);
-    Ok(WorkspaceBody { name: name.clone(), storage_url: storage_url.clone(), destroying: false })
+    Ok(WorkspaceBody {
+        name: name.clone(),
+        storage_url: storage_url.clone(),
+        registry: planned.registry.clone().known(),
+        global_registry: planned.global_registry.clone().known(),
+        destroying: false,
+    })
 }
 
 #[async_trait]
@@ -72,6 +78,8 @@ impl Resource for WorkspaceResource {
         Ok(Some(Workspace {
             name: found.body.name.into(),
             storage_url: found.body.storage_url.into(),
+            registry: found.body.registry.into(),
+            global_registry: found.body.global_registry.into(),
             // After an import: the default.
             force_destroy: state.force_destroy.unwrap_or(false).into(),
             id: state.id,

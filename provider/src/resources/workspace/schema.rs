@@ -1,6 +1,7 @@
 //! What users write.
 
 use serving::name::Noun;
+use tfplugin::schema::check_string;
 use tfplugin::{Attribute, Schema};
 
 use crate::schema;
@@ -28,6 +29,23 @@ pub(super) fn schema() -> Schema {
             normal(change.prior).is_none() || normal(change.prior) != normal(change.planned)
         })
         .validate(schema::workspace_url()),
+    )
+    .attribute(
+        "registry",
+        Attribute::string(
+            "Container registry for the images of environments, as `host[:port][/path]`. Without one no images are built, and \
+             services run only on a local compute. After a change, the next apply places the environments there.",
+        )
+        .optional()
+        .validate(check_string("a container registry", crate::registry::check_registry)),
+    )
+    .attribute(
+        "global_registry",
+        Attribute::string(
+            "Another registry, which others fill, in the same form. An image that it has is copied from there and not built.",
+        )
+        .optional()
+        .validate(check_string("a container registry", crate::registry::check_registry)),
     )
     .attribute(
         "force_destroy",

@@ -13,30 +13,67 @@ use serving::token::{Issuer, reachable};
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::super::ApiServer;
 use super::{Clock, Demand, Known};
 use crate::config::{Issuers as Times, ms};
 
+/// Where keys are fetched from.
+pub(super) enum Place {
+    /// An issuer on the web, with the place of its keys if that was said.
+    Web { issuer: String, jwks_uri: Option<String> },
+    /// The cluster's own issuer of ServiceAccount tokens.
+    Cluster(ApiServer),
+}
+
+impl Place {
+    pub(super) fn of(issuer: &Issuer) -> Self {
+        Self::Web { issuer: issuer.issuer.clone(), jwks_uri: issuer.jwks_uri.clone() }
+    }
+
+    /// What the log calls it.
+    fn name(&self) -> &str {
+        match self {
+            Self::Web { issuer, .. } => issuer,
+            Self::Cluster(_) => "the cluster",
+        }
+    }
+}
+
 /// An issuer and where its keys go.
 struct Source {
-    issuer: String,
-    jwks_uri: Option<String>,
+    place: Place,
     times: Times,
     agent: Agent,
     clock: Clock,
     known: Arc<ArcSwap<Known>>,
 }
 
+/// What an issuer says of itself.
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+/// Where every API server publishes the keys of ServiceAccount tokens.
+const CLUSTER_KEYS: &str = "/openid/v1/jwks";
+
+fn description(uri: &str, body: &[u8]) -> Result<Metadata, String> {
+    serde_json::from_slice(body).map_err(|error| format!("{uri} is not the description of an OpenID provider: {error}"))
+}
+
 /// Starts the thread. It ends when nobody can make demands any more.
 pub(super) fn start(
-    issuer: &Issuer,
+    place: Place,
     times: &Times,
     (clock, known): (Clock, Arc<ArcSwap<Known>>),
     demands: Receiver<Demand>,
 ) -> io::Result<()> {
-    let (issuer, jwks_uri, times) = (issuer.issuer.clone(), issuer.jwks_uri.clone(), times.clone());
+    let times = times.clone();
     let body = move || {
-        let agent = agent(&issuer, &times);
-        Source { issuer, jwks_uri, times, agent, clock, known }.follow(&demands);
+        let agent = agent(place.name(), &times);
+        Source { place, times, agent, clock, known }.follow(&demands);
     };
     std::thread::Builder::new().name("issuer".to_owned()).spawn(body)?;
     Ok(())
@@ -75,14 +112,15 @@ impl Source {
             match self.fetch() {
                 Ok(keys) => {
                     if failures > 0 {
-                        tracing::info!(issuer = self.issuer, "the issuer answers again");
+                        tracing::info!(issuer = self.place.name(), "the issuer answers again");
                     }
                     failures = 0;
                     self.keep(Some(keys));
                 }
                 Err(reason) => {
                     if failures == 0 {
-                        tracing::warn!(issuer = self.issuer, reason, "the issuer's keys cannot be fetched; trying on");
+                        let issuer = self.place.name();
+                        tracing::warn!(issuer, reason, "the issuer's keys cannot be fetched; trying on");
                     }
                     failures = failures.saturating_add(1);
                     self.keep(None);
@@ -117,37 +155,45 @@ impl Source {
         }
     }
 
-    fn keep(&self, fetched: Option<KeySet>) {
+    fn keep(&self, fetched: Option<(Option<String>, KeySet)>) {
         let now = self.clock.now();
         let before = self.known.load();
-        self.known.store(Arc::new(match fetched {
-            Some(keys) => Known { keys: Some(Arc::new(keys)), fetched: now, tried: now, failing: false },
-            None => Known { keys: before.keys.clone(), fetched: before.fetched, tried: now, failing: true },
+        self.known.store(Arc::new(if let Some((issuer, keys)) = fetched {
+            Known { issuer, keys: Some(Arc::new(keys)), fetched: now, tried: now, failing: false }
+        } else {
+            let (issuer, keys) = (before.issuer.clone(), before.keys.clone());
+            Known { issuer, keys, fetched: before.fetched, tried: now, failing: true }
         }));
     }
 
-    fn fetch(&self) -> Result<KeySet, String> {
-        let uri = match &self.jwks_uri {
-            Some(uri) => uri.clone(),
-            None => self.discover()?,
+    /// The keys, and the issuer's name where it was not known.
+    fn fetch(&self) -> Result<(Option<String>, KeySet), String> {
+        let keys = |uri: &str, body: &[u8]| {
+            let missing = || format!("{uri} has no JSON Web Key Set with a key that can verify a token");
+            KeySet::read(body).ok_or_else(missing)
         };
-        let body = self.get(&uri)?;
-        KeySet::read(&body).ok_or_else(|| format!("{uri} has no JSON Web Key Set with a key that can verify a token"))
+        match &self.place {
+            Place::Web { issuer, jwks_uri } => {
+                let uri = match jwks_uri {
+                    Some(uri) => uri.clone(),
+                    None => self.discover(issuer)?,
+                };
+                Ok((None, keys(&uri, &self.get(&uri)?)?))
+            }
+            Place::Cluster(api) => {
+                // Not from the `jwks_uri`, which may be a place outside of the cluster.
+                let found = description(DISCOVERY, &api(DISCOVERY)?)?;
+                Ok((Some(found.issuer), keys(CLUSTER_KEYS, &api(CLUSTER_KEYS)?)?))
+            }
+        }
     }
 
     /// Where the keys are, by `OpenID` Connect Discovery 1.0.
-    fn discover(&self) -> Result<String, String> {
-        #[derive(Deserialize)]
-        struct Metadata {
-            issuer: String,
-            jwks_uri: String,
-        }
-
-        let uri = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-        let found: Metadata = serde_json::from_slice(&self.get(&uri)?)
-            .map_err(|error| format!("{uri} is not the description of an OpenID provider: {error}"))?;
-        if found.issuer != self.issuer {
-            return Err(format!("{uri} describes the issuer {:?}, not {:?}", found.issuer, self.issuer));
+    fn discover(&self, issuer: &str) -> Result<String, String> {
+        let uri = format!("{}{DISCOVERY}", issuer.trim_end_matches('/'));
+        let found = description(&uri, &self.get(&uri)?)?;
+        if found.issuer != issuer {
+            return Err(format!("{uri} describes the issuer {:?}, not {issuer:?}", found.issuer));
         }
         reachable(&found.jwks_uri).map_err(|problem| format!("the jwks_uri in {uri} {problem}"))?;
         Ok(found.jwks_uri)

@@ -14,8 +14,9 @@ use jiff::Timestamp;
 use serving::token::access::{Claims, Decision, KeySet, Presented};
 use serving::token::{Invalid, Issuer};
 
-use super::Clock;
+use self::fetch::Place;
 use super::event_loop::{oneshot, race, sleep};
+use super::{ApiServer, Clock};
 use crate::config::{Config, Issuers as Times, ms};
 
 /// Requests that wait for the keys of one issuer; above it they are refused.
@@ -33,7 +34,8 @@ pub(super) struct Issuers {
 /// One issuer.
 #[derive(Debug)]
 struct Remote {
-    issuer: String,
+    /// Literally; none of the cluster's own, which is found with its keys.
+    issuer: Option<String>,
     /// What its tokens are good for: its entries in the configuration.
     grants: Vec<Issuer>,
     known: Arc<ArcSwap<Known>>,
@@ -46,6 +48,8 @@ type Demand = oneshot::Sender<()>;
 /// What is known of an issuer's keys. Times are of the worker's clock, 0 for never.
 #[derive(Debug, Default)]
 struct Known {
+    /// Who it says that it is, where that was not said before.
+    issuer: Option<String>,
     keys: Option<Arc<KeySet>>,
     /// When the keys were fetched.
     fetched: u64,
@@ -68,17 +72,22 @@ pub(super) enum Refusal {
 
 impl Issuers {
     /// Starts to fetch everybody's keys.
-    pub(super) fn start(config: &Config, clock: &Clock) -> io::Result<Self> {
+    pub(super) fn start(config: &Config, clock: &Clock, api: Option<ApiServer>) -> io::Result<Self> {
         let mut remotes: Vec<Remote> = Vec::new();
-        for entry in &config.tokens.issuers {
-            if let Some(remote) = remotes.iter_mut().find(|remote| remote.issuer == entry.issuer) {
-                remote.grants.push(entry.clone());
-                continue;
-            }
+        let start = |place: Place, issuer: Option<&str>, grant: Issuer| {
             let known: Arc<ArcSwap<Known>> = Arc::default();
             let (demands, received) = mpsc::sync_channel(WAITING);
-            fetch::start(entry, &config.issuers, (clock.clone(), Arc::clone(&known)), received)?;
-            remotes.push(Remote { issuer: entry.issuer.clone(), grants: vec![entry.clone()], known, demands });
+            fetch::start(place, &config.issuers, (clock.clone(), Arc::clone(&known)), received)?;
+            io::Result::Ok(Remote { issuer: issuer.map(str::to_owned), grants: vec![grant], known, demands })
+        };
+        for entry in &config.tokens.issuers {
+            match remotes.iter_mut().find(|remote| remote.issuer.as_ref() == Some(&entry.issuer)) {
+                Some(remote) => remote.grants.push(entry.clone()),
+                None => remotes.push(start(Place::of(entry), Some(&entry.issuer), entry.clone())?),
+            }
+        }
+        if let (Some(accounts), Some(api)) = (&config.tokens.service_accounts, api) {
+            remotes.push(start(Place::Cluster(api), None, accounts.grant())?);
         }
         let skew_seconds = config.tokens.clock_skew_seconds;
         Ok(Self { remotes, clock: clock.clone(), times: config.issuers.clone(), skew_seconds })
@@ -87,7 +96,7 @@ impl Issuers {
     /// The subject of an access token whose bearer may have a token of the service.
     pub(super) async fn judge(&self, token: &[u8], service: &str) -> Result<String, Refusal> {
         let presented = Presented::read(token).map_err(|_| Refusal::Invalid)?;
-        let remote = self.remotes.iter().find(|remote| remote.issuer == presented.issuer()).ok_or(Refusal::Invalid)?;
+        let remote = self.remote(presented.issuer()).await?;
         let verified = match self.verify(remote, &presented) {
             Err(Undecided::UnknownKey) => {
                 self.demand(remote).await?;
@@ -100,6 +109,24 @@ impl Issuers {
             Err(Undecided::UnknownKey) if remote.known.load().failing => Err(self.unavailable()),
             // An issuer that answers has no such key.
             Err(Undecided::Invalid | Undecided::UnknownKey) => Err(Refusal::Invalid),
+        }
+    }
+
+    /// The issuer of this name.
+    async fn remote(&self, issuer: &str) -> Result<&Remote, Refusal> {
+        let named = |remote: &&Remote| remote.issuer.as_deref() == Some(issuer);
+        if let Some(remote) = self.remotes.iter().find(named) {
+            return Ok(remote);
+        }
+        let cluster = self.remotes.iter().find(|remote| remote.issuer.is_none()).ok_or(Refusal::Invalid)?;
+        if cluster.known.load().issuer.is_none() {
+            self.demand(cluster).await?;
+        }
+        let known = cluster.known.load();
+        match &known.issuer {
+            Some(found) if found == issuer => Ok(cluster),
+            None if known.failing => Err(self.unavailable()),
+            _ => Err(Refusal::Invalid),
         }
     }
 

@@ -5,7 +5,7 @@ use tfplugin::schema::{check_string, each, length_between};
 use tfplugin::{Attr, Attribute, AttributePath, Diagnostic, Diagnostics, Model, Nesting, Object, Type};
 
 /// The attribute's name.
-pub(super) const NAME: &str = "token_issuers";
+pub(crate) const NAME: &str = "token_issuers";
 
 /// One issuer of access tokens.
 #[derive(Clone, Debug, Default, PartialEq, Model)]
@@ -21,7 +21,7 @@ pub struct TokenIssuer {
 }
 
 /// The attribute.
-pub(super) fn attribute() -> Attribute {
+pub(crate) fn attribute() -> Attribute {
     let url = || {
         check_string("an https URL, or http on this machine", |text| {
             serving::token::reachable(text).map(|_| ()).map_err(|problem| format!("It {problem}."))
@@ -121,12 +121,12 @@ impl TokenIssuer {
 }
 
 /// What the router's configuration has to say.
-pub(super) fn wanted(issuers: &Attr<Vec<TokenIssuer>>) -> Vec<Issuer> {
+pub(crate) fn wanted(issuers: &Attr<Vec<TokenIssuer>>) -> Vec<Issuer> {
     issuers.as_ref().known().into_iter().flatten().map(TokenIssuer::known).collect()
 }
 
 /// What the configuration says, in the words that are used already if they mean the same.
-pub(super) fn shown(found: Vec<Issuer>, spelled: &Attr<Vec<TokenIssuer>>) -> Attr<Vec<TokenIssuer>> {
+pub(crate) fn shown(found: Vec<Issuer>, spelled: &Attr<Vec<TokenIssuer>>) -> Attr<Vec<TokenIssuer>> {
     if !spelled.is_unknown() && wanted(spelled) == found {
         return spelled.clone();
     }
@@ -134,7 +134,7 @@ pub(super) fn shown(found: Vec<Issuer>, spelled: &Attr<Vec<TokenIssuer>>) -> Att
 }
 
 /// Every rule that the router has, as far as the values are known.
-pub(super) fn check(issuers: &Attr<Vec<TokenIssuer>>) -> Diagnostics {
+pub(crate) fn check(issuers: &Attr<Vec<TokenIssuer>>) -> Diagnostics {
     let mut problems = Diagnostics::new();
     let Attr::Known(list) = issuers else { return problems };
     if !list.iter().all(TokenIssuer::is_known) {

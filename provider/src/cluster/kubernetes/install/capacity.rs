@@ -1,0 +1,56 @@
+//! Whether the cluster is as large as its purpose wants.
+
+use k8s_openapi::api::core::v1::Node;
+use kube::api::ListParams;
+
+use super::super::api::{ApiError, Problem};
+use super::super::attachment::Attachment;
+use super::{InstallError, Installer};
+
+/// What is known of the cluster's size.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Capacity {
+    /// It is enough.
+    Enough,
+    /// It is not, which a warning says.
+    TooSmall(String),
+    /// The connection may not see the nodes.
+    Unknown(String),
+}
+
+impl Installer {
+    /// Looks at the nodes. Too small a cluster is an error only if the attachment says so.
+    pub async fn capacity(&self, attachment: &Attachment) -> Result<Capacity, InstallError> {
+        let nodes = match self.nodes().await {
+            Ok(nodes) => nodes,
+            Err(ApiError { problem: Problem::Forbidden(message), .. }) => return Ok(Capacity::Unknown(message)),
+            Err(error) => return Err(error.into()),
+        };
+        let usable: Vec<&Node> = nodes
+            .iter()
+            .filter(|node| node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true)))
+            .collect();
+        let cores: f64 = usable.iter().map(|node| cores(node)).sum();
+        let (purpose, wanted) = (attachment.cluster_purpose.as_str(), attachment.cluster_purpose.cores());
+        if cores >= wanted {
+            return Ok(Capacity::Enough);
+        }
+        let error = InstallError::TooSmall { found: cores, nodes: usable.len(), purpose, wanted };
+        if attachment.enforce_capacity { Err(error) } else { Ok(Capacity::TooSmall(error.to_string())) }
+    }
+
+    pub(super) async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
+        let nodes = kube::Api::<Node>::all(self.namespace.client());
+        Ok(self.cluster_wide("list", "nodes", nodes.list(&ListParams::default())).await?.items)
+    }
+}
+
+/// Cores of a node: `4`, or `3920m`.
+fn cores(node: &Node) -> f64 {
+    let text = node.status.as_ref().and_then(|status| status.capacity.as_ref()?.get("cpu").map(|cpu| cpu.0.clone()));
+    let text = text.unwrap_or_default();
+    match text.strip_suffix('m') {
+        Some(milli) => milli.parse().unwrap_or(0.0) / 1000.0,
+        None => text.parse().unwrap_or(0.0),
+    }
+}

@@ -1,0 +1,74 @@
+# A real Kubernetes node for the acceptance tests. Included by the Makefile.
+
+cluster := tests/acceptance/cluster
+node_up := $(target)/node-up
+go_missing := there is no Go, which builds a node: install it from https://go.dev/dl
+# Only what is said to make counts: the cluster that a shell happens to be set
+# up for is not one to test on.
+given_kubeconfig := $(if $(findstring command line,$(origin KUBECONFIG)),$(KUBECONFIG))
+kubernetes_tests = $(MAKE) kubernetes-tests
+# Runs a command on a node of its own, if this machine can run one. Else says
+# loudly that it did not; under CI that is a failure.
+on_a_node = \
+  if [ $(os) != linux ]; then reason="a node needs Linux, and this is $(os)"; \
+  elif ! command -v go >/dev/null; then reason="$(go_missing)"; \
+  else $(MAKE) node-up; reason="$$($(node_up) check 2>&1)" && reason=; fi; \
+  if [ -n "$$reason" ] && [ -n "$${CI:-}" ]; then echo "The tests on Kubernetes cannot run: $$reason" >&2; exit 1; fi; \
+  if [ -n "$$reason" ]; then echo "SKIPPED, ALL TESTS ON KUBERNETES: $$reason" >&2; exit 0; fi; \
+  binaries="$$($(node_up) build --sources $(cluster))"
+
+.PHONY: node-up
+node-up:
+	@command -v go >/dev/null || { echo "$(go_missing)" >&2; exit 1; }
+	@mkdir -p $(target)
+	@CGO_ENABLED=0 go build -C $(cluster) -trimpath -o $(node_up) .
+
+.PHONY: cluster-build
+cluster-build: node-up ## Builds the programs of a Kubernetes node into the cache, and prints their folder
+	@$(node_up) build --sources $(cluster)
+
+.PHONY: cluster
+cluster: node-up ## Starts a Kubernetes node with a registry and Azurite, to play with, and prints how to enter it
+	@$(node_up) start --background --state $(target)/cluster --binaries "$$($(node_up) build --sources $(cluster))"
+
+.PHONY: cluster-down
+cluster-down: node-up ## Ends the node that `make cluster` started
+	@$(node_up) stop --state $(target)/cluster
+
+.PHONY: cluster-test
+cluster-test: ## Tests the Kubernetes node itself
+	@$(on_a_node); \
+	cd $(cluster); NODE_UP=$(node_up) NODE_BINARIES="$$binaries" go test -count=1 ./...
+
+.PHONY: cluster-lint
+cluster-lint: ## Checks the Go sources
+	@command -v go >/dev/null || { [ -z "$${CI:-}" ] || exit 1; echo "SKIPPED, THE LINTS OF $(cluster): $(go_missing)" >&2; exit 0; }; \
+	unformatted="$$(gofmt -l $(cluster))"; \
+	[ -z "$$unformatted" ] || { printf 'gofmt changes these files:\n%s\n' "$$unformatted" >&2; exit 1; }; \
+	for module in . kubernetes registry; do GOOS=linux go vet -C $(cluster)/$$module ./...; done
+
+# On the cluster of the environment, with images of what was built here.
+.PHONY: kubernetes-tests
+kubernetes-tests:
+	@$(CARGO) run --release --quiet --package xtask -- images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
+	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --no-fail-fast
+
+.PHONY: test-kubernetes
+test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...
+ifneq ($(given_kubeconfig),)
+	@[ -n "$(REGISTRY)" ] || { echo "Name a registry that this machine pushes to and the cluster pulls from: REGISTRY=host:port" >&2; exit 1; }
+	@KUBECONFIG="$(abspath $(given_kubeconfig))" REGISTRY="$(REGISTRY)" $(kubernetes_tests)
+else
+	@$(on_a_node); \
+	$(node_up) run --state $(target)/test-node --binaries "$$binaries" -- $(kubernetes_tests)
+endif
+
+# What the kind cluster shall have, by the names that Docker knows.
+IMAGES ?=
+.PHONY: kind
+kind: ## Creates a kind cluster as examples/kind says, and loads IMAGES="name..." into it; needs Docker and kind
+	@for program in docker kind; do command -v $$program >/dev/null || { echo "missing: $$program, needed to create a kind cluster. See examples/kind/README.md; without Docker, \`make cluster\` starts a node" >&2; exit 1; }; done
+	@docker info >/dev/null 2>&1 || { echo "Docker does not answer \`docker info\`: start it, or let this user use it" >&2; exit 1; }
+	@kind get clusters 2>/dev/null | grep -qx azureml || kind create cluster --config examples/kind/kind.yaml --wait 120s
+	@for image in $(IMAGES); do kind load docker-image --name azureml "$$image"; done
+	@echo "kubectl --context kind-azureml reaches it; \`kind delete cluster --name azureml\` removes it"

@@ -1,0 +1,95 @@
+//! The cluster as an administrator sees it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use acceptance_local::eventually;
+use serde_json::Value;
+
+/// `kubectl` with an administrator's rights, in one namespace.
+#[derive(Clone, Debug)]
+pub struct Kubectl {
+    kubeconfig: PathBuf,
+    namespace: String,
+}
+
+impl Kubectl {
+    pub(crate) fn new(kubeconfig: &Path, namespace: &str) -> Self {
+        Self { kubeconfig: kubeconfig.to_owned(), namespace: namespace.to_owned() }
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["--namespace", &self.namespace]).args(arguments);
+        command
+    }
+
+    /// Standard output of a run that must succeed.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("kubectl starts");
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {arguments:?}: {problem}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Whether a run succeeds.
+    pub fn succeeds(&self, arguments: &[&str]) -> bool {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("kubectl starts").success()
+    }
+
+    /// Applies a manifest.
+    pub fn apply(&self, manifest: &Value) {
+        use std::io::Write as _;
+
+        let mut command = self.command(&["apply", "--filename", "-"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("kubectl starts");
+        child.stdin.take().expect("a pipe").write_all(manifest.to_string().as_bytes()).expect("kubectl reads");
+        assert!(child.wait().expect("kubectl ends").success(), "kubectl apply {manifest}");
+    }
+
+    /// Objects of a kind with these labels.
+    pub fn list(&self, kind: &str, selector: &str) -> Vec<Value> {
+        let text = self.run(&["get", kind, "--selector", selector, "--output", "json"]);
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Names of the pods of a component that are not ending.
+    pub fn pods(&self, component: &str) -> Vec<String> {
+        self.list("pods", &format!("app.kubernetes.io/component={component}"))
+            .iter()
+            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+            .map(|pod| pod["metadata"]["name"].as_str().expect("a name").to_owned())
+            .collect()
+    }
+
+    /// Waits until as many pods of a component are ready, and no others are there.
+    pub fn wait_for_pods(&self, component: &str, count: usize) {
+        eventually("pods to be ready", || {
+            let pods = self.list("pods", &format!("app.kubernetes.io/component={component}"));
+            let ready = |pod: &&Value| {
+                let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+            };
+            (pods.len() == count && pods.iter().filter(ready).count() == count).then_some(())
+        });
+    }
+
+    /// Kind and name of everything in the namespace but what the cluster puts into each and events.
+    pub fn inventory(&self) -> Vec<String> {
+        const KINDS: &str = "configmaps,secrets,serviceaccounts,roles,rolebindings,deployments,replicasets,pods,services,\
+                             endpointslices,leases,poddisruptionbudgets,networkpolicies,resourcequotas";
+        let text = self.run(&["get", KINDS, "--output", "name"]);
+        let own = ["configmap/kube-root-ca.crt", "serviceaccount/default"];
+        let mut all: Vec<String> = text.lines().filter(|line| !own.contains(line)).map(str::to_owned).collect();
+        all.sort();
+        all
+    }
+}

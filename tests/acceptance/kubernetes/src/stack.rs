@@ -1,0 +1,187 @@
+//! Configurations that the tests apply.
+
+use acceptance_local::{DOUBLE, Project};
+
+use crate::kubectl::Kubectl;
+use crate::site::{ACCOUNT, ACCOUNT_KEY, Port, Site};
+
+/// A workspace in Azurite, an attachment of a namespace of one's own, and one of everything else.
+///
+/// The parts are HCL; change one and render again.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// The cluster.
+    pub site: Site,
+    /// Names the namespace, and the container of the storage.
+    pub name: String,
+    /// The router's port.
+    pub port: Port,
+    /// Further arguments of the provider block.
+    pub provider: String,
+    /// Further arguments of the attachment.
+    pub attachment: String,
+    /// Routers.
+    pub routers: u32,
+    /// `pip_requirements`.
+    pub requirements: String,
+    /// Further arguments of the webservice, apart from `inference_config`.
+    pub webservice: String,
+    /// Further resources, data sources and outputs.
+    pub more: String,
+}
+
+impl Stack {
+    /// On the cluster that there is; none if there is none.
+    pub fn find(name: &str) -> Option<Self> {
+        let site = Site::find()?;
+        let port = site.port();
+        Some(Self {
+            // So that nothing of an earlier run on the same cluster is met.
+            name: format!("{name}-{}", std::process::id()),
+            port,
+            site,
+            provider: String::new(),
+            attachment: String::new(),
+            routers: 1,
+            requirements: String::new(),
+            webservice: "num_replicas = 1".to_owned(),
+            more: String::new(),
+        })
+    }
+
+    /// The namespace as an administrator sees it.
+    pub fn kubectl(&self) -> Kubectl {
+        Kubectl::new(&self.site.kubeconfig, &self.namespace())
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> String {
+        format!("t-{}", self.name)
+    }
+
+    /// Makes the namespace, as a person would who gives it to a team: the strictest Pod Security level is enforced.
+    pub fn make_namespace(&self) {
+        self.kubectl().apply(&serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": self.namespace(), "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+        }));
+    }
+
+    /// The configuration text without the webservice.
+    pub fn base(&self) -> String {
+        let Self { site, name, port, provider, attachment, routers, requirements, .. } = self;
+        let (kubeconfig, storage, registry) = (site.kubeconfig.display(), &site.storage, &site.registry);
+        let (inside, image, namespace) = (&site.storage_in_cluster, site.image("azureml-fe"), self.namespace());
+        let base_image = site.image("azureml-scorer");
+        format!(
+            r#"
+terraform {{
+  required_providers {{
+    azureml = {{ source = "openazureml/azureml" }}
+  }}
+}}
+
+provider "azureml" {{
+  kubernetes = {{
+    test = {{ kubeconfig_path = "{kubeconfig}" }}
+  }}
+  storage = {{
+    account_name = "{ACCOUNT}"
+    account_key  = "{ACCOUNT_KEY}"
+    endpoint     = "{storage}"
+    allow_http   = true
+  }}
+  {provider}
+}}
+
+resource "azureml_workspace" "this" {{
+  name        = "{name}"
+  storage_url = "az://{name}/workspace"
+  registry    = "{registry}/{name}"
+}}
+
+resource "azureml_aks_attachment" "this" {{
+  name             = "cluster"
+  workspace_id     = azureml_workspace.this.id
+  connection       = "test"
+  namespace        = "{namespace}"
+  create_namespace = false
+  cluster_purpose  = "DevTest"
+  external_url     = "http://127.0.0.1:{here}"
+  storage_endpoint = "{inside}"
+
+  router = {{
+    image        = "{image}"
+    replicas     = {routers}
+    service_type = "NodePort"
+    node_port    = {node}
+    cpu_request  = "20m"
+  }}
+  {attachment}
+}}
+
+resource "azureml_model" "this" {{
+  name         = "model"
+  workspace_id = azureml_workspace.this.id
+  path         = "${{path.module}}/model.txt"
+}}
+
+resource "azureml_environment" "this" {{
+  name             = "plain"
+  workspace_id     = azureml_workspace.this.id
+  pip_requirements = {requirements:?}
+  docker           = {{ base_image = "{base_image}" }}
+}}
+"#,
+            here = port.here,
+            node = port.node,
+        )
+    }
+
+    /// The configuration text.
+    pub fn render(&self) -> String {
+        let Self { webservice, more, .. } = self;
+        format!(
+            r#"{base}
+resource "azureml_webservice" "this" {{
+  name       = "double"
+  compute_id = azureml_aks_attachment.this.id
+  model_ids  = [azureml_model.this.version_id]
+
+  inference_config = {{
+    source_directory = "${{path.module}}/src"
+    entry_script     = "score.py"
+    environment_id   = azureml_environment.this.id
+  }}
+
+  cpu_cores = 0.01
+  memory_gb = 0.1
+  {webservice}
+}}
+{more}
+"#,
+            base = self.base()
+        )
+    }
+
+    /// A project with this configuration, the model `one` and the score script [`DOUBLE`], not yet applied.
+    pub fn project(&self) -> Project {
+        self.project_of(&self.render())
+    }
+
+    /// A project with the same files and another configuration.
+    pub fn project_of(&self, configuration: &str) -> Project {
+        self.site.make_container(&self.name);
+        let project = Project::new(configuration);
+        project.write("model.txt", "one\n");
+        project.write("src/score.py", DOUBLE);
+        project
+    }
+
+    /// Destroys what the project made, then the namespace.
+    pub fn finish(&self, project: Project) {
+        project.destroy().ok();
+        drop(project);
+        self.kubectl().run(&["delete", "namespace", &self.namespace(), "--wait=false"]);
+    }
+}

@@ -1,0 +1,60 @@
+//! A service from nothing to nothing.
+
+use acceptance_kubernetes::Stack;
+use acceptance_local::post;
+
+/// Both keys of the webservice, through the ephemeral resource that users have, written to a file.
+pub(crate) const KEYS: &str = r#"
+ephemeral "azureml_webservice_keys" "this" {
+  webservice_id = azureml_webservice.this.id
+}
+
+resource "terraform_data" "keys" {
+  input = azureml_webservice.this.id
+
+  provisioner "local-exec" {
+    command = "umask 077; printf %s \"$KEY\" > key"
+    environment = { KEY = ephemeral.azureml_webservice_keys.this.primary_key }
+  }
+}
+"#;
+
+/// The primary key that [`KEYS`] has written.
+pub(crate) fn key(project: &acceptance_local::Project) -> String {
+    std::fs::read_to_string(project.path().join("key")).expect("the key")
+}
+
+#[test]
+fn a_service_is_created_scored_changed_imported_and_leaves_the_namespace_as_it_was() {
+    let Some(mut stack) = Stack::find("life") else { return };
+    stack.make_namespace();
+    let kubectl = stack.kubectl();
+    let before = kubectl.inventory();
+    stack.more = KEYS.into();
+    let project = stack.project();
+    project.apply().ok();
+    let (uri, key) = (project.scoring_uri(), key(&project));
+    let answer = post(&uri, &key, r#"{"x": 21}"#);
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"model": "one", "result": 42}"#));
+    assert_eq!(post(&uri, "a-key-that-is-wrong-but-long-enough", r#"{"x": 1}"#).status, 401);
+    project.assert_no_changes();
+
+    project.write("src/score.py", acceptance_local::DOUBLE.replace("2 *", "3 *"));
+    stack.webservice = "num_replicas = 2\n  scoring_timeout_ms = 30000".into();
+    project.configure(&stack.render());
+    project.apply().ok();
+    assert_eq!(post(&uri, &key, r#"{"x": 21}"#).body, r#"{"model": "one", "result": 63}"#);
+    project.assert_no_changes();
+    kubectl.wait_for_pods("scorer", 2);
+
+    for address in ["azureml_webservice.this", "azureml_aks_attachment.this"] {
+        let id = project.attribute(address, "id");
+        project.terraform(["state", "rm", address]).ok();
+        project.terraform(["import", "-no-color", "-input=false", address, id.as_str()]).ok();
+    }
+    project.assert_no_changes();
+
+    project.destroy().ok();
+    assert_eq!(kubectl.inventory(), before);
+    stack.finish(project);
+}

@@ -1,0 +1,6 @@
+//! Services on a real cluster, by the real terraform. One program, so that it is linked once.
+
+mod failures;
+mod lifecycle;
+mod rollouts;
+mod security;
