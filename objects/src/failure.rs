@@ -69,7 +69,9 @@ impl Failure {
         // Listings keep the status in their text only.
         let refused = status(&text).is_some_and(|status| status.starts_with("401") || status.starts_with("403"));
         match error {
-            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => Self::refused(location, code),
+            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+                Self::refused(location, code)
+            }
             _ if refused => Self::refused(location, code),
             object_store::Error::NotFound { .. } => {
                 new(format!("it is not there{said}"), "check the name of the container or bucket, and the endpoint")
@@ -95,10 +97,7 @@ impl Failure {
         let place = format!("{} {}", location.scheme().place(), location.container());
         Self {
             cause: format!("the store refuses: the credential {problem}{said}"),
-            remedy: format!(
-                "check {}, and that it may read, write, delete and list in {place}",
-                credentials(location)
-            ),
+            remedy: format!("check {}, and that it may read, write, delete and list in {place}", credentials(location)),
         }
     }
 }

@@ -76,7 +76,12 @@ async fn a_content_that_was_condemned_while_a_writer_relied_on_it_stays() {
     // The writer has found it, and is slow to name it.
     catalogue.sweep_objects(Duration::ZERO).await.expect("condemned");
     name(&catalogue, "ridge", digest, 7).await;
-    assert!(catalogue.is_whole(&catalogue.get::<ModelBody>("ridge").await.expect("there").body.versions[&1].manifest).await.expect("looked"));
+    assert!(
+        catalogue
+            .is_whole(&catalogue.get::<ModelBody>("ridge").await.expect("there").body.versions[&1].manifest)
+            .await
+            .expect("looked")
+    );
     assert_eq!(catalogue.sweep_objects(Duration::ZERO).await.expect("swept"), 0);
     assert_eq!(incarnations(&catalogue, &digest).await, [false], "the mark is taken away");
 }
@@ -116,7 +121,10 @@ async fn a_workspace_is_not_made_where_a_destroyed_one_has_left_something() {
     name(&catalogue, "ridge", Digest::of(b"x"), 1).await;
     catalogue.destroy().await.expect("destroyed");
     catalogue.check_place().await.expect("nothing is left");
-    assert!(matches!(catalogue.begin("m", "me", Digest::of(b""), ModelBody::default()).await, Err(Error::Missing { .. })));
+    assert!(matches!(
+        catalogue.begin("m", "me", Digest::of(b""), ModelBody::default()).await,
+        Err(Error::Missing { .. })
+    ));
 
     catalogue.store.put(&Path::from("models/late/1.json"), "{}".into()).await.expect("put");
     let refused = catalogue.check_place().await.expect_err("not empty");
