@@ -16,7 +16,18 @@ async fn create<T: Body>(catalogue: &Catalogue, name: &str, body: T) {
 async fn workspace() -> Catalogue {
     let id = "az://models/ws".parse().expect("an id");
     let catalogue = Catalogue::over(&id, Arc::new(InMemory::new()));
-    create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: id.to_string(), destroying: false }).await;
+    create(
+        &catalogue,
+        "",
+        WorkspaceBody {
+            name: "ws".into(),
+            storage_url: id.to_string(),
+            registry: None,
+            global_registry: None,
+            destroying: false,
+        },
+    )
+    .await;
     catalogue
 }
 

@@ -38,7 +38,7 @@ cluster-down: node-up ## Ends the node that `make cluster` started
 .PHONY: cluster-test
 cluster-test: ## Tests the Kubernetes node itself
 	@$(on_a_node); \
-	cd $(cluster); NODE_UP=$(node_up) NODE_BINARIES="$$binaries" go test -count=1 ./...
+	cd $(cluster); NODE_UP=$(node_up) NODE_BINARIES="$$binaries" go test -count=1 .
 
 .PHONY: cluster-lint
 cluster-lint: ## Checks the Go sources
@@ -64,11 +64,11 @@ else
 endif
 
 # What the kind cluster shall have, by the names that Docker knows.
-IMAGES ?=
+KIND_IMAGES ?=
 .PHONY: kind
-kind: ## Creates a kind cluster as examples/kind says, and loads IMAGES="name..." into it; needs Docker and kind
+kind: ## Creates a kind cluster as examples/kind says, and loads KIND_IMAGES="name..." into it; needs Docker and kind
 	@for program in docker kind; do command -v $$program >/dev/null || { echo "missing: $$program, needed to create a kind cluster. See examples/kind/README.md; without Docker, \`make cluster\` starts a node" >&2; exit 1; }; done
 	@docker info >/dev/null 2>&1 || { echo "Docker does not answer \`docker info\`: start it, or let this user use it" >&2; exit 1; }
 	@kind get clusters 2>/dev/null | grep -qx azureml || kind create cluster --config examples/kind/kind.yaml --wait 120s
-	@for image in $(IMAGES); do kind load docker-image --name azureml "$$image"; done
+	@for image in $(KIND_IMAGES); do kind load docker-image --name azureml "$$image"; done
 	@echo "kubectl --context kind-azureml reaches it; \`kind delete cluster --name azureml\` removes it"

@@ -115,7 +115,7 @@ resource "azureml_aks_attachment" "this" {{
     replicas     = {routers}
     service_type = "NodePort"
     node_port    = {node}
-    cpu_request  = "20m"
+    cpu_cores    = 0.02
   }}
   {attachment}
 }}
