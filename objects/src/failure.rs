@@ -29,10 +29,7 @@ impl Failure {
         let place = format!("{} {}", location.scheme().place(), location.container());
         let said = code.map_or_else(String::new, |code| format!(" ({code})"));
         let new = |cause: String, remedy: &str| Self { cause, remedy: remedy.to_owned() };
-        let credentials = match location.scheme() {
-            Scheme::Azure => "account_key, sas_token or identity",
-            Scheme::S3 => "access_key_id and secret_access_key, or the role",
-        };
+        let credentials = credentials(location);
         match code.unwrap_or_default() {
             "ContainerNotFound" | "NoSuchBucket" => {
                 return new(
@@ -69,17 +66,13 @@ impl Failure {
                 &format!("set {credentials} in the provider's storage or in the environment"),
             );
         }
+        // Listings keep the status in their text only.
+        let refused = status(&text).is_some_and(|status| status.starts_with("401") || status.starts_with("403"));
         match error {
             object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
-                let cause = match code {
-                    Some("AuthenticationFailed" | "SignatureDoesNotMatch" | "InvalidAccessKeyId") => "is wrong",
-                    _ => "may not do this",
-                };
-                new(
-                    format!("the store refuses: the credential {cause}{said}"),
-                    &format!("check {credentials}, and that it may read, write, delete and list in {place}"),
-                )
+                Self::refused(location, code)
             }
+            _ if refused => Self::refused(location, code),
             object_store::Error::NotFound { .. } => {
                 new(format!("it is not there{said}"), "check the name of the container or bucket, and the endpoint")
             }
@@ -91,6 +84,28 @@ impl Failure {
                 new(cause, "run it again; if it stays so, look at the store's own state")
             }
         }
+    }
+}
+
+impl Failure {
+    fn refused(location: &Location, code: Option<&str>) -> Self {
+        let said = code.map_or_else(String::new, |code| format!(" ({code})"));
+        let problem = match code {
+            Some("AuthenticationFailed" | "SignatureDoesNotMatch" | "InvalidAccessKeyId") => "is wrong",
+            _ => "is wrong or may not do this",
+        };
+        let place = format!("{} {}", location.scheme().place(), location.container());
+        Self {
+            cause: format!("the store refuses: the credential {problem}{said}"),
+            remedy: format!("check {}, and that it may read, write, delete and list in {place}", credentials(location)),
+        }
+    }
+}
+
+fn credentials(location: &Location) -> &'static str {
+    match location.scheme() {
+        Scheme::Azure => "account_key, sas_token or identity",
+        Scheme::S3 => "access_key_id and secret_access_key, or the role",
     }
 }
 
@@ -184,6 +199,8 @@ mod tests {
             assert!(failure.cause.contains(cause), "{failure}");
             assert!(!failure.to_string().contains("SECRET"), "{failure}");
         }
+        let listing = generic("status code: 403 Forbidden: <Code>AuthorizationFailure</Code>");
+        assert!(failure(&listing).remedy.contains("account_key"), "{}", failure(&listing));
         let missing = generic("status code: 404 Not Found: <Code>ContainerNotFound</Code>");
         assert_eq!(failure(&missing).cause, "container models does not exist (ContainerNotFound)");
     }

@@ -277,14 +277,14 @@ mod tests {
 
     #[test]
     fn a_container_or_bucket_is_a_storage_root_with_or_without_a_prefix() {
-        for (text, normal) in [("AZ://ml/ws/", "az://ml/ws"), ("s3://my.bucket", "s3://my.bucket")] {
+        for (text, normal) in [("AZ://mlops/ws/", "az://mlops/ws"), ("s3://my.bucket", "s3://my.bucket")] {
             let id: WorkspaceId = text.parse().expect("a URL");
             assert_eq!((id.as_str(), id.directory()), (normal, None));
             assert_eq!(id.location().expect("a store").to_string(), normal);
             let version = id.model("models").version(2);
             assert_eq!(version.to_string().parse(), Ok(version));
         }
-        for text in ["az:ml", "s3:/bucket", "az://ML", "s3://b"] {
+        for text in ["az:mlops", "s3:/bucket", "az://MLOPS", "s3://b"] {
             assert!(text.parse::<WorkspaceId>().is_err(), "{text}");
         }
     }

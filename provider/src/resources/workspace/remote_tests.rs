@@ -36,7 +36,7 @@ async fn a_workspace_in_a_container_holds_models_as_one_in_a_directory_does() {
     let core = core(&azurite, &Value::Null).await;
     let workspace = core.create("azureml_workspace", config("az://models/team/ws/")).await.expect("created");
     assert_eq!(workspace.text("id"), "az://models/team/ws");
-    core.assert_settled(&workspace, config("az://models/team/ws")).await.expect("settled");
+    core.assert_settled(&workspace, config("az://models/team/ws/")).await.expect("settled");
 
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join("bert");
