@@ -10,7 +10,7 @@
 //! 2. A sweep *condemns* an incarnation that nothing names and that is older than [`GRACE`], by a mark beside it. A later
 //!    sweep removes it once the mark is older than `GRACE`, if then still nothing names the content.
 //! 3. A writer relies only on an incarnation without a mark, else it puts a new one. From that look to the document that
-//!    names the content it takes at most [`PATIENCE`], half of `GRACE`; else it fails ([`Guard::check`]).
+//!    names the content it takes at most [`PATIENCE`], half of `GRACE`; else it fails ([`Guard::check`](super::store::Guard::check)).
 //! 4. Ages are differences of two times of the store. Names are read after the marks.
 //!
 //! Suppose that an incarnation was condemned at *t*. Who relied on it looked before *t*, and so has named it, or given up,
