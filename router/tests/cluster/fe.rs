@@ -119,12 +119,9 @@ impl Namespace {
         let mut labels = labels(component::SCORER);
         labels[label::SERVICE] = json!(service);
         labels[label::VERSION] = json!(version);
-        let status = json!({
-            "phase": "Running", "podIP": replica.ip,
-            "conditions": ["ContainersReady", "Ready"].map(|name| {
-                json!({"type": name, "status": if ready { "True" } else { "False" }})
-            }),
-        });
+        let status = if ready { "True" } else { "False" };
+        let conditions = ["ContainersReady", "Ready"].map(|name| json!({"type": name, "status": status}));
+        let status = json!({"phase": "Running", "podIP": replica.ip, "conditions": conditions});
         self.api.set("pods", name, &labels, json!({"spec": {"containers": []}, "status": status}));
     }
 
