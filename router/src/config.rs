@@ -87,7 +87,8 @@ pub struct Upstream {
     pub idle_connections: usize,
     /// Longest wait for `100 Continue` before a large body is sent anyway.
     pub continue_ms: u64,
-    /// How often a request is repeated after a replica could not be reached, or refused it.
+    /// How often a request is repeated after a replica could not be reached. One that a replica refused is repeated for as
+    /// long as it may wait for a slot.
     pub retries: u32,
     /// How often a request is repeated after a replica dropped it without an answer. It may have run, and it may be what
     /// kills the replicas, so this is small.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use azureml_fe::config::Config;
 use support::{Router, TestReplica, TestService, TestVersion, eventually};
 
 /// A door that requests wait at until the test opens it.
@@ -301,6 +302,24 @@ fn a_question_whose_time_passes_is_asked_again_and_does_not_count_against_the_re
     eventually("it is asked again and again", || asked.load(SeqCst) == 4);
     door.admit(1);
     assert_eq!(client.response().text(), "granted");
+}
+
+#[test]
+fn a_request_that_is_refused_many_times_is_repeated_for_as_long_as_it_may_wait() {
+    // More often than a replica may be unreachable: another router takes each slot in the last moment.
+    let (refusals, seen) = (Config::default().upstream.retries as usize * 4, Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&seen);
+    let replica = TestReplica::start("r", move |exchange| {
+        if exchange.line.starts_with("GET /.azureml/slot") {
+            return exchange.answer("200 OK", "x-azureml-grant: 1\r\n", "");
+        }
+        exchange.body();
+        if count.fetch_add(1, SeqCst) < refusals { exchange.refuse("busy") } else { exchange.ok("done") }
+    });
+    let service = TestService::new("a", &[&replica]);
+    let router = Router::start(Router::config(), &[&service]);
+    assert_eq!(router.client().post(&service.path(), "").response().text(), "done");
+    assert_eq!(seen.load(SeqCst), refusals + 1);
 }
 
 #[test]

@@ -70,11 +70,18 @@ pub(super) async fn forward(connection: &mut Connection, call: &mut Call, route:
         let (most, most_dropped) = (config.upstream.retries, config.upstream.dropped_retries);
         match attempt::attempt(connection, call, route, slot, deadline).await {
             Attempt::Ended(end) => return end,
-            Attempt::Refused(refusal, slot) if retries < most => match refusal {
-                Refusal::Busy => subscribe::start(&connection.thread, &slot, route.service.hop.as_ref()),
-                Refusal::Draining => slot.failed(),
-            },
-            Attempt::Refused(..) => return failed("it refused the request again and again"),
+            Attempt::Refused(refusal, slot) => {
+                match refusal {
+                    Refusal::Busy => subscribe::start(&connection.thread, &slot, route.service.hop.as_ref()),
+                    Refusal::Draining => slot.failed(),
+                }
+                // It was not run, so it is repeated for as long as it may wait: with several routers, slots are often
+                // taken by somebody else in the last moment.
+                if Instant::now() >= patience {
+                    return End::Failed(waited_in_vain(route));
+                }
+                continue;
+            }
             // A replica that had closed a kept connection never saw the request.
             Attempt::Unreachable | Attempt::Dropped { stale: true } if retries < most => {}
             Attempt::Unreachable => return failed("it cannot be reached"),
@@ -171,14 +178,19 @@ async fn acquire(
             return Err(Denied::Error(RouterError::ScoringTimeout { service: service(), timeout_ms }));
         }
         if now >= patience {
-            return Err(Denied::Error(if version.gate.set().down() {
-                RouterError::NoReadyReplicas { service: service(), retry_after: 1 }
-            } else {
-                let waited_ms = milliseconds(version.wait);
-                RouterError::QueueTimeout { service: service(), waited_ms, retry_after: 1 }
-            }));
+            return Err(Denied::Error(waited_in_vain(route)));
         }
         version.gate.pump();
+    }
+}
+
+/// Why a request that has waited for as long as it may has no slot.
+fn waited_in_vain(route: &Route) -> RouterError {
+    let (service, version) = (route.service.name.to_string(), &route.version);
+    if version.gate.set().down() {
+        RouterError::NoReadyReplicas { service, retry_after: 1 }
+    } else {
+        RouterError::QueueTimeout { service, waited_ms: milliseconds(version.wait), retry_after: 1 }
     }
 }
 

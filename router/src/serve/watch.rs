@@ -184,13 +184,17 @@ fn secret(object: core::Secret) -> Secret {
     Secret(object.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 
-/// A pod takes requests while it is ready and nobody has begun to end it.
+/// A pod takes requests while its containers are ready and nobody has begun to end it.
+///
+/// The pod's own readiness is that of its containers, but for one case: a node that was not heard of, as after an outage of
+/// the API server. Then no pod of the node counts as ready, although all of them may be as well as before. Whether that is
+/// so, a router that has connections to them knows better.
 fn pod(object: core::Pod) -> Option<Pod> {
     let ending = object.metadata.deletion_timestamp.is_some();
     let mut labels = object.metadata.labels.unwrap_or_default();
     let status = object.status?;
     let conditions = status.conditions.unwrap_or_default();
-    let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready = conditions.iter().any(|condition| condition.type_ == "ContainersReady" && condition.status == "True");
     let ip = status.pod_ip.filter(|ip| ready && !ending && !ip.is_empty())?;
     let mut label = |name: &str| labels.remove(name);
     Some(Pod { service: label(label::SERVICE)?, version: label(label::VERSION)?, address: state::address(&ip) })

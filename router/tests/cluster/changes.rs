@@ -38,6 +38,28 @@ fn a_service_is_scored_with_its_keys_through_the_pods_that_are_ready() {
 }
 
 #[test]
+fn pods_of_a_node_that_is_not_heard_of_serve_on() {
+    let replica = Replica::start("r");
+    let (namespace, a) = (Namespace::new(), service("diabetes"));
+    namespace.access(&[(&a, &[1])]);
+    namespace.document(&a, 1, 1);
+    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
+    let fe = namespace.serve("");
+    fe.wait_ready();
+    // As the controller of nodes does it.
+    namespace.api.edit("pods", "a-1", |pod| {
+        let conditions = pod["status"]["conditions"].as_array_mut().expect("a list");
+        let ready = conditions.iter_mut().find(|condition| condition["type"] == "Ready").expect("there");
+        ready["status"] = json!("False");
+    });
+    let second = Replica::start("second");
+    namespace.pod("a-2", "diabetes", "diabetes", &second, true);
+    let both = || fe.metric("azureml_fe_replicas{service=\"diabetes\",version=\"diabetes\"}").as_deref() == Some("2");
+    until("both pods are listed", || both().then_some(()));
+    until("the first serves on", || (fe.score(&a).text() == "r").then_some(()));
+}
+
+#[test]
 fn what_is_served_is_confirmed_in_the_lease_of_the_pod() {
     let replica = Replica::start("r");
     let (namespace, a, b) = (Namespace::new(), service("diabetes"), service("digits"));

@@ -114,15 +114,14 @@ impl Namespace {
         self.api.set("secrets", name, &labels(component::ROUTER), json!({"data": data}));
     }
 
-    /// A pod of a version, ready or not.
+    /// A pod of a version, with containers that are ready or not.
     pub(crate) fn pod(&self, name: &str, service: &str, version: &str, replica: &Replica, ready: bool) {
         let mut labels = labels(component::SCORER);
         labels[label::SERVICE] = json!(service);
         labels[label::VERSION] = json!(version);
-        let status = json!({
-            "phase": "Running", "podIP": replica.ip,
-            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
-        });
+        let status = if ready { "True" } else { "False" };
+        let conditions = ["ContainersReady", "Ready"].map(|name| json!({"type": name, "status": status}));
+        let status = json!({"phase": "Running", "podIP": replica.ip, "conditions": conditions});
         self.api.set("pods", name, &labels, json!({"spec": {"containers": []}, "status": status}));
     }
 
