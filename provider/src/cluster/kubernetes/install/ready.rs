@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serving::admin::{Failure, FailureReason};
 use serving::cluster::{ROUTER, component, label};
 use tokio::time::Instant;
 
 use super::super::api::ApiError;
 use super::super::{failure, labels, observe};
+use super::manifests::TEMPLATE;
 use super::{InstallError, Installer, pause};
 use crate::cluster::Router;
 use crate::cluster::wait::Limits;
@@ -95,12 +97,12 @@ impl Installer {
         }
         let selector = labels::selector(&[(label::COMPONENT, component::ROUTER)]);
         let pods: Vec<Pod> = self.namespace.list(&selector).await?;
-        // Those of an older template have been told to go, or still serve; the newest ones are what is waited for.
-        let hash = |pod: &Pod| pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash").cloned());
-        let newest = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
-        let newest = newest.and_then(hash);
-        let wanted: Vec<&Pod> =
-            pods.iter().filter(|pod| hash(pod) == newest && pod.metadata.deletion_timestamp.is_none()).collect();
+        // What is wrong with those of an older template is what this change is perhaps to correct.
+        let wanted_template = deployment.spec.as_ref().and_then(|spec| template(spec.template.metadata.as_ref()?));
+        let wanted: Vec<&Pod> = pods
+            .iter()
+            .filter(|pod| template(&pod.metadata) == wanted_template && pod.metadata.deletion_timestamp.is_none())
+            .collect();
         let failure = match failure::find(Some(&deployment), &wanted) {
             Some(found) => Some(observe::with_log(&self.namespace, found).await.failure),
             None => None,
@@ -123,6 +125,11 @@ impl Installer {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Digest of the template that something was made by.
+fn template(metadata: &ObjectMeta) -> Option<&String> {
+    metadata.annotations.as_ref()?.get(TEMPLATE)
 }
 
 fn rollout(deployment: &Deployment) -> Rollout {
