@@ -96,6 +96,13 @@ wheels: check-tools $(tools)/bin/zig $(tools)/bin/uv ## Builds the scorer's whee
 wheels-test: wheels ## Installs what `make wheels` packed into bare environments of every Python here, and serves there
 	@DIST=$(published) $(tools)/bin/python -m pytest -q scorer/tests/packaging
 
+# Where no public registry is to be had, the base is a Debian of debootstrap's.
+IMAGES ?= --base debootstrap
+.PHONY: images
+images: wheel ## Builds the images of the router and the scorer; IMAGES="--registry HOST:PORT --push ..." says how (cargo xtask images --help)
+	@$(CARGO) build --release --quiet --package azureml-fe
+	@$(CARGO) xtask images $(IMAGES) --router $(target)/release/azureml-fe --wheel $(target)/wheels/azureml_scorer-$(version)-*.whl
+
 quickstart := examples/quickstart
 # A provider that was built anew has the version and another checksum than the one in the lock file.
 quickstart_init = rm -f $(quickstart)/.terraform.lock.hcl; $(TERRAFORM) -chdir=$(quickstart) init -input=false -no-color > $(target)/quickstart-init.log 2>&1 || { cat $(target)/quickstart-init.log; exit 1; }

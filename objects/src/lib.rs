@@ -13,6 +13,8 @@ mod download;
 mod failure;
 mod location;
 mod open;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod variables;
 
 pub use client::Client;

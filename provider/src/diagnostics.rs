@@ -107,6 +107,7 @@ impl Blame for crate::environment::Error {
             Self::Definition(error) => error.attribute(),
             Self::NoScorer { wanted: Some(_), .. } => Some("scorer_version"),
             Self::BaseImage { own: true, .. } => Some("docker"),
+            Self::Image { attribute, .. } => *attribute,
             _ => None,
         }
     }

@@ -77,7 +77,7 @@ pub fn uris(all: Schema) -> Schema {
 /// A rule for ids of workspaces, which are URLs of storage roots.
 #[must_use]
 pub fn workspace_url() -> impl tfplugin::schema::Validator + 'static {
-    check_string("the URL of a directory, such as `file:///srv/azureml`", |text| {
+    check_string("the URL of a storage root, such as `file:///srv/azureml` or `az://container/prefix`", |text| {
         text.parse::<WorkspaceId>().map(|_| ()).map_err(|error| format!("{error}."))
     })
 }

@@ -59,7 +59,7 @@ pub(crate) fn complete(service: Service, keys: Option<KeyDigests>, place: &str) 
 }
 
 /// Versions of a service whose share goes elsewhere, because they have no ready replica while another one has.
-pub(crate) fn diverted<'s>(service: &'s Service, ready: impl Fn(&str) -> bool) -> impl Iterator<Item = &'s str> {
+pub(crate) fn diverted(service: &Service, ready: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
     let shares = service.served.as_ref().map(|table| &table.shares);
     let any = shares.is_some_and(|shares| shares.keys().any(|version| ready(version)));
     shares

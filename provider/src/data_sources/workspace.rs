@@ -32,7 +32,7 @@ impl DataSource for WorkspaceData {
         Schema::new("A workspace that exists already.")
             .attribute(
                 "storage_url",
-                Attribute::string("URL of its storage root: `file:///<absolute path>`.")
+                Attribute::string("URL of its storage root: `file:///<absolute path>`, `az://<container>/<prefix>` or `s3://<bucket>/<prefix>`.")
                     .required()
                     .validate(schema::workspace_url()),
             )

@@ -134,6 +134,8 @@ pub enum Error {
     Image {
         /// What was done, like `install the packages`.
         step: &'static str,
+        /// The attribute that it is about, if it is known.
+        attribute: Option<&'static str>,
         /// The log.
         log: PathBuf,
         /// Its last lines.

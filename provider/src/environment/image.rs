@@ -65,7 +65,7 @@ impl Places {
             return Err(Error::Unresolved { id: catalogue.workspace().to_string(), owner: String::new() });
         };
         let recipe = recipe::Recipe::of(body, resolved, base)?;
-        let key = serving::environment::image_key(&build_key, &recipe.dockerfile, &resolved.scorer.wheel.to_string());
+        let key = serving::environment::image_key(&build_key, &recipe.identity, &resolved.scorer.wheel.to_string());
         let wanted = self.tagged(&self.registry, &key)?;
         let digest = match self.find(&wanted).await? {
             Some(digest) => digest,
@@ -171,8 +171,7 @@ mod tests {
             name: "ws".into(),
             storage_url: "file:///ws".into(),
             registry: registry.map(str::to_owned),
-            global_registry: None,
-            destroying: false,
+            ..WorkspaceBody::default()
         };
         let image = "ml.example.org/team/azureml-environment@sha256:00";
         assert!(belongs(image, &workspace(Some("ml.example.org/team"))));

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 /// Names a file of images to use instead of the one beside the provider; for the development of images.
-pub const VARIABLE: &str = "AZUREML_IMAGES";
+const VARIABLE: &str = "AZUREML_IMAGES";
 const FILE: &str = "images.json";
 const MAX_BYTES: u64 = 64 << 10;
 

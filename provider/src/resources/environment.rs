@@ -6,5 +6,5 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use model::Environment;
+pub use model::{DockerBlock, Environment};
 pub use resource::EnvironmentResource;

@@ -3,6 +3,8 @@
 mod model;
 mod resource;
 mod schema;
+#[cfg(all(test, unix))]
+mod remote_tests;
 #[cfg(test)]
 mod tests;
 

@@ -103,7 +103,7 @@ pub trait Body: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 }
 
 /// The workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceBody {
     /// `name`.
     pub name: String,

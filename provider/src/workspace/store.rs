@@ -62,6 +62,13 @@ impl Catalogue {
         Ok(Self { workspace, store, bulk, downloads: Downloads::default(), directory, location: None })
     }
 
+    /// The workspace of a location in any store.
+    #[cfg(test)]
+    pub(super) fn over(workspace: &WorkspaceId, store: Arc<dyn ObjectStore>) -> Self {
+        let (workspace, location) = (workspace.clone(), workspace.location());
+        Self { workspace, bulk: store.clone(), store, downloads: Downloads::default(), directory: None, location }
+    }
+
     /// Id of the workspace.
     #[must_use]
     pub fn workspace(&self) -> &WorkspaceId {

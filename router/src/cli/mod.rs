@@ -61,7 +61,7 @@ enum Command {
         /// How to reach the cluster from outside of it; without it and without KUBECONFIG, as the pod's ServiceAccount.
         #[arg(long, value_name = "FILE")]
         kubeconfig: Option<PathBuf>,
-        /// Namespace of the services; POD_NAMESPACE, or the pod's own, if not given.
+        /// Namespace of the services; that of `POD_NAMESPACE`, or the pod's own, if not given.
         #[arg(long)]
         namespace: Option<String>,
         /// Port of /livez, /readyz and /metrics.

@@ -269,9 +269,15 @@ impl Engine {
         if waited >= OVERDUE.0 {
             return Err(format!("the data path has not taken a snapshot for {} s", waited.as_secs()));
         }
+        if self.ready_once {
+            return Ok(());
+        }
         let waiting = self.state.waiting();
-        if !self.ready_once && !waiting.is_empty() {
+        if !waiting.is_empty() {
             return Err(format!("waiting for the secrets of {}", waiting.join(", ")));
+        }
+        if self.state.dirty || !self.sent.is_empty() {
+            return Err("waiting for the data path to serve the newest snapshot".to_owned());
         }
         Ok(())
     }

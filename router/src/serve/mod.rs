@@ -73,23 +73,22 @@ async fn start(options: Options) -> Result<(), String> {
     announce(&listener, &status).map_err(|error| format!("cannot say where it listens: {error}"))?;
     let unusable = |error: kube::Error| format!("the connection to the cluster cannot be used: {}", chain(&error));
     let client = kube::Client::try_from(cluster.clone()).map_err(unusable)?;
-    let (changes, changed) = mpsc::channel(CHANGES);
-    let links = watch::start(&cluster, &namespace, &changes).map_err(unusable)?;
+    let (seen, changes) = mpsc::channel(CHANGES);
+    let links = watch::start(&cluster, &namespace, &seen).map_err(unusable)?;
     let (questions, asked) = mpsc::channel(QUESTIONS);
     tokio::spawn(status::serve(status, questions));
     let (confirmed, wanted) = news::channel(None);
-    match Identity::of_environment() {
-        Some(identity) => {
-            let leases = Api::namespaced(client.clone(), &namespace);
-            tokio::spawn(lease::publish(leases, identity, wanted));
-        }
-        None => tracing::warn!("POD_NAME is not set: no Lease says what is served, and nobody may wait for it"),
+    if let Some(identity) = Identity::of_environment() {
+        let leases = Api::namespaced(client.clone(), &namespace);
+        tokio::spawn(lease::publish(leases, identity, wanted));
+    } else {
+        tracing::warn!("POD_NAME is not set: no Lease says what is served, and nobody may wait for it");
     }
     let threads = config.effective_threads();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, threads, server = %cluster.cluster_url, "serving");
     let worker = Worker::start(config.clone(), listener, api::server(client))
         .map_err(|error| format!("the data path cannot be started: {error}"))?;
-    let parts = Parts { config, links, worker, changes: changed, questions: asked, confirmed };
+    let parts = Parts { config, links, worker, changes, questions: asked, confirmed };
     Engine::new(parts).map_err(|error| format!("signals cannot be received: {error}"))?.run().await
 }
 

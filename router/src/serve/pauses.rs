@@ -29,7 +29,7 @@ impl Iterator for Pauses {
         let mut random = [0];
         // Without random numbers there is no jitter.
         let _ = getrandom::fill(&mut random);
-        Some(pause - (pause / 2).mul_f64(f64::from(random[0]) / 255.0))
+        Some(pause.mul_f64(1.0 - f64::from(random[0]) / 510.0))
     }
 }
 

@@ -117,7 +117,7 @@ impl State {
             }
             Change::Signing(update) => {
                 self.listed[2] |= update.is_list();
-                self.signing(update.only(cluster::SIGNING_KEYS));
+                self.signing(update.only(cluster::SIGNING_KEYS).as_ref());
             }
             Change::Pods(update) => {
                 self.listed[3] |= update.is_list();
@@ -159,12 +159,11 @@ impl State {
 
     fn document(&mut self, name: &str, bytes: Option<&[u8]>, now: Instant) {
         let document = read(name, bytes);
-        match self.services.get_mut(name) {
-            Some(found) => found.document = document,
-            None => {
-                let found = Found { document, good: None, refused: None, waiting: None };
-                self.services.insert(name.to_owned(), found);
-            }
+        if let Some(found) = self.services.get_mut(name) {
+            found.document = document;
+        } else {
+            let found = Found { document, good: None, refused: None, waiting: None };
+            self.services.insert(name.to_owned(), found);
         }
         self.join(name, now);
     }
@@ -202,8 +201,8 @@ impl State {
         found.refused = refused;
     }
 
-    fn signing(&mut self, secret: Option<Secret>) {
-        let keys = match secret.as_ref().map(|secret| secret.0.get(layout::SIGNING_KEYS)) {
+    fn signing(&mut self, secret: Option<&Secret>) {
+        let keys = match secret.map(|secret| secret.0.get(layout::SIGNING_KEYS)) {
             // The parser's own message could quote a key.
             Some(Some(bytes)) => serde_json::from_slice(bytes).map_err(|_| "does not hold signing keys"),
             Some(None) => Err("has no key signing-keys.json"),

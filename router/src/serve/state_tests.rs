@@ -20,7 +20,7 @@ fn document(generation: u64) -> Value {
     };
     json!({
         "schema_version": 1, "generation": generation, "name": "diabetes", "kind": "endpoint", "workspace": "az://c",
-        "owner": "test", "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
+        "owner": "test", "committed": true, "created_time": "2026-01-01T00:00:00Z", "updated_time": "2026-01-01T00:00:00Z",
         "auth": {"mode": "key", "keys": generation},
         "versions": {"blue": version(1, 10_000), "green": version(2, 0)},
         "served": {"default": "blue", "shares": {"blue": 10_000, "green": 0}},
@@ -137,7 +137,7 @@ fn a_version_retires_when_its_time_is_over() {
     state.apply(documents(&[("diabetes", &retiring)]), now);
     let (before, served) = state.snapshot(1, clock);
     assert_eq!(before.services["diabetes"].service.versions.len(), 2);
-    assert_eq!(served.holds(clock), Some(Duration::from_secs(60)));
+    assert_eq!(served.holds(clock), Some(Duration::from_mins(1)));
     let (after, served) = state.snapshot(2, clock + SignedDuration::from_secs(60));
     assert_eq!(after.services["diabetes"].service.versions.keys().collect::<Vec<_>>(), ["blue"]);
     assert_eq!(served.holds(clock), None);

@@ -34,7 +34,7 @@ fn a_service_is_scored_with_its_keys_through_the_pods_that_are_ready() {
     assert_eq!(first.count(), before, "a pod that ends gets nothing, although it is ready still");
     assert!(second.hops.lock().expect("not poisoned").iter().all(|hop| hop.as_deref() == Some(HOP)));
     namespace.api.delete("configmaps", &cluster::document("diabetes"));
-    until("the service is gone", || (fe.score(&a).status == 401).then_some(()));
+    until("the service is gone", || (fe.score(&a).status == 404).then_some(()));
 }
 
 #[test]
@@ -105,6 +105,7 @@ fn a_document_waits_for_its_secrets_and_what_was_before_stays_meanwhile() {
     namespace.access(&[(&a, &[1])]);
     fe.wait_ready();
     assert_eq!(fe.score(&a).status, 200);
+    namespace.generation("diabetes", 1);
     // The document comes before its keys.
     namespace.document(&a, 2, 2);
     namespace.pod("other", "digits", "digits", &replica, true);

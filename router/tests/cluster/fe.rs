@@ -107,10 +107,10 @@ impl Namespace {
                 data.insert(cluster::key_digests(&service.name, *generation), json!(STANDARD.encode(digests)));
             }
         }
-        self.secret(cluster::ACCESS, Value::Object(data));
+        self.secret(cluster::ACCESS, &Value::Object(data));
     }
 
-    pub(crate) fn secret(&self, name: &str, data: Value) {
+    pub(crate) fn secret(&self, name: &str, data: &Value) {
         self.api.set("secrets", name, &labels(component::ROUTER), json!({"data": data}));
     }
 
@@ -172,7 +172,7 @@ pub(crate) struct Fe {
 impl Drop for Fe {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", (self.log)());
+            let _ = writeln!(std::io::stderr(), "{}", (self.log)());
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

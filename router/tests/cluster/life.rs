@@ -9,10 +9,10 @@ use crate::support::{Client, TestService};
 
 fn served(config: &str) -> (Namespace, TestService, Replica, crate::fe::Fe) {
     let replica = Replica::start("r");
-    let (namespace, a) = (Namespace::new(), service("a"));
+    let (namespace, a) = (Namespace::new(), service("diabetes"));
     namespace.access(&[(&a, &[1])]);
     namespace.document(&a, 1, 1);
-    namespace.pod("a-1", "a", "a", &replica, true);
+    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
     let fe = namespace.serve(config);
     fe.wait_ready();
     (namespace, a, replica, fe)
@@ -103,7 +103,8 @@ fn the_status_port_is_read_only_and_never_held_up() {
     assert_eq!(fe.page("GET", "/").0, 404);
     assert_eq!(fe.score(&a).status, 200);
     until("the request is counted", || {
-        (fe.metric("azureml_fe_requests_total{service=\"a\",version=\"a\"}").as_deref() == Some("1")).then_some(())
+        (fe.metric("azureml_fe_requests_total{service=\"diabetes\",version=\"diabetes\"}").as_deref() == Some("1"))
+            .then_some(())
     });
     let (_, text) = fe.page("GET", "/metrics");
     assert!(text.contains(concat!("azureml_fe_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n")), "{text}");

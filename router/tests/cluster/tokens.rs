@@ -36,7 +36,7 @@ fn score(fe: &Fe, service: &TestService, token: &str) -> u16 {
 
 fn signing(namespace: &Namespace, key: u8) {
     let text = serde_json::to_vec(&keys(key)).expect("serialises");
-    namespace.secret(cluster::SIGNING_KEYS, json!({ "signing-keys.json": STANDARD.encode(text) }));
+    namespace.secret(cluster::SIGNING_KEYS, &json!({ "signing-keys.json": STANDARD.encode(text) }));
 }
 
 fn served(config: &str) -> (Namespace, TestService, Replica, Fe) {
@@ -58,7 +58,7 @@ fn tokens_are_verified_by_the_keys_of_the_secret_whenever_they_arrive() {
     signing(&namespace, 1);
     until("the token is good", || (score(&fe, &a, &issued) == 200).then_some(()));
     // What is no key leaves the former ones.
-    namespace.secret(cluster::SIGNING_KEYS, json!({ "signing-keys.json": STANDARD.encode("{") }));
+    namespace.secret(cluster::SIGNING_KEYS, &json!({ "signing-keys.json": STANDARD.encode("{") }));
     until("that is said", || (fe.log)().contains("the former signing keys stay in force").then_some(()));
     assert_eq!(score(&fe, &a, &issued), 200);
     signing(&namespace, 2);

@@ -109,7 +109,7 @@ impl Fetcher {
         let missing_code = if code.is_there() { None } else { Some(self.code_size(&wanted.code).await?) };
         // The archive and what it is unpacked to, which is stored without compression.
         let code_bytes = missing_code.map_or(0, |size| size * 2);
-        let bytes = models.iter().map(|model| model.manifest.bytes()).sum::<u64>().saturating_add(code_bytes);
+        let bytes = models.iter().map(|model| model.manifest.bytes()).fold(code_bytes, u64::saturating_add);
         place::check_space(&self.root, bytes, models.iter().map(|model| &model.place).chain([&code]))?;
         say(&format!(
             "Fetching {} and the code from {}: {}.",

@@ -103,14 +103,14 @@ impl Work<'_> {
         let policy = Some(policy).filter(|_| !has_policy());
         let image = self.image.whole();
         let mut build = self.command("build", policy.as_deref());
-        let plain = self.recipe.bases.iter().filter_map(|base| base.parse::<Reference>().ok());
         if self.tool != Tool::Docker {
             build.args(["--layers", "--timestamp", EPOCH, "--format", "oci"]);
             // Steps need no more, and it works where this program itself is in a container.
             if std::env::var_os("BUILDAH_ISOLATION").is_none() {
                 build.args(["--isolation", "chroot"]);
             }
-            if plain.into_iter().any(|base| self.registries.is_plain(base.registry())) {
+            let mut bases = self.recipe.bases.iter().filter_map(|base| base.parse::<Reference>().ok());
+            if bases.any(|base| self.registries.is_plain(base.registry())) {
                 build.arg("--tls-verify=false");
             }
         }
@@ -118,19 +118,11 @@ impl Work<'_> {
             build.arg("--secret").arg(format!("id={name},src={}", file.display()));
         }
         build.args(["--tag", &image, "--file"]).arg(self.context.join("Dockerfile")).arg(self.context);
-        let built = self.told(build).await?;
-        if !built {
+        if !self.told(build).await? {
             return Err(self.failed());
         }
-        let digest = self.push(policy.as_deref(), &image, secrets.path()).await;
-        // The layers stay, so that the next build is short.
-        let mut untag = Command::new(self.tool.program());
-        untag.args(if self.tool == Tool::Docker { ["rmi", "--no-prune"] } else { ["untag", &image] });
-        if self.tool == Tool::Docker {
-            untag.arg(&image);
-        }
-        let _ = process::output(untag).await;
-        digest
+        // The image stays under its name, as with every build, so that the next one is short.
+        self.push(policy.as_deref(), &image, secrets.path()).await
     }
 
     async fn push(&self, policy: Option<&Path>, image: &str, folder: &Path) -> Result<String, Error> {
@@ -193,11 +185,17 @@ impl Work<'_> {
 
     /// What a failed build was about: the step that was begun last.
     fn failed(&self) -> Error {
-        let tail = self.log.tail();
-        let begun = tail.lines().rev().find_map(|line| Some(line.split_once(recipe::STEP)?.1.trim().to_owned()));
+        let said = self.log.lines_since(&mut 0);
+        let begun = said.iter().rev().find_map(|line| Some(line.split_once(recipe::STEP)?.1.trim()));
         let known = [recipe::PYTHON, recipe::CONDA, recipe::PACKAGES, recipe::SCORER];
-        let step = begun.and_then(|begun| known.into_iter().find(|step| begun == *step));
-        Error::Image { step: step.unwrap_or("build on the base image"), log: self.log.path().to_owned(), tail }
+        let step = known.into_iter().find(|step| begun == Some(step));
+        let attribute = match step {
+            Some(recipe::CONDA | recipe::PACKAGES) => Some(self.recipe.definition),
+            Some(recipe::SCORER) => None,
+            _ => self.recipe.docker.then_some("docker"),
+        };
+        let step = step.unwrap_or("build on the base image");
+        Error::Image { step, attribute, log: self.log.path().to_owned(), tail: self.log.tail() }
     }
 }
 

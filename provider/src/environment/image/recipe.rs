@@ -8,7 +8,7 @@ use crate::environment::definition;
 use crate::environment::error::Error;
 use crate::workspace::Catalogue;
 use crate::workspace::EnvironmentBody;
-use crate::workspace::document::Resolved;
+use crate::workspace::document::{Definition, Resolved};
 
 const REQUIREMENTS: &str = "requirements.txt";
 /// Begins the line of the log that tells which step runs.
@@ -22,8 +22,14 @@ pub(super) const PYTHON: &str = "find Python";
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     pub(super) dockerfile: String,
+    /// The Dockerfile, for which it does not matter in which registry the base is.
+    pub(super) identity: String,
     /// Images that the Dockerfile names, for those in registries without encryption.
     pub(super) bases: Vec<String>,
+    /// The attribute that has the packages.
+    pub(super) definition: &'static str,
+    /// Whether the environment says anything of its image.
+    pub(super) docker: bool,
 }
 
 impl Recipe {
@@ -51,7 +57,15 @@ impl Recipe {
         }
         packages(&mut text, &resolved.lock);
         scorer(&mut text, &resolved.scorer.file);
-        Ok(Self { dockerfile: text, bases })
+        let attribute = match body.definition {
+            Definition::PipRequirements(_) => "pip_requirements",
+            Definition::CondaFile(_) => "conda_file",
+        };
+        let identity = match base {
+            Base::Image { pinned, .. } => text.replacen(pinned, pinned.rsplit('@').next().unwrap_or(pinned), 1),
+            Base::Dockerfile => text.clone(),
+        };
+        Ok(Self { dockerfile: text, identity, bases, definition: attribute, docker: body.docker.is_some() })
     }
 
     /// Writes the Dockerfile and what it copies.
@@ -209,7 +223,7 @@ fn environment() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::document::{Definition, Docker, Scorer};
+    use crate::workspace::document::{Docker, Scorer};
 
     fn body(definition: Definition, docker: Option<Docker>) -> EnvironmentBody {
         let resolved = Resolved {
@@ -254,6 +268,17 @@ mod tests {
         assert!(text.starts_with("FROM docker.io/library/python@sha256:11\n"));
         assert!(at("-m venv") < at("--require-hashes") && at("--require-hashes") < at("azureml_scorer-0.1.0"));
         assert!(at("azureml_scorer-0.1.0") < at("USER 10001:10001"));
+    }
+
+    #[test]
+    fn a_base_is_the_same_in_every_registry() {
+        let identity = |pinned: &str| {
+            let base = Base::Image { name: "x".into(), pinned: pinned.into() };
+            let body = body(pip(), None);
+            Recipe::of(&body, body.resolved.as_ref().expect("resolved"), &base).expect("a recipe").identity
+        };
+        assert_eq!(identity("one.example.org/python@sha256:11"), identity("two.example.org/team/python@sha256:11"));
+        assert_ne!(identity("one.example.org/python@sha256:11"), identity("one.example.org/python@sha256:22"));
     }
 
     #[test]

@@ -65,7 +65,7 @@ async fn bad_names_and_urls_are_refused_on_their_attributes() {
     let world = World::new().await;
     for (config, attribute, text) in [
         (json!({ "name": "a b", "storage_url": world.url("ws") }), "name", "3 to 33 characters"),
-        (json!({ "name": "quickstart", "storage_url": "s3://bucket/ws" }), "storage_url", "s3"),
+        (json!({ "name": "quickstart", "storage_url": "gs://bucket/ws" }), "storage_url", "gs"),
         (json!({ "name": "quickstart", "storage_url": "/data/ws" }), "storage_url", "file:///"),
     ] {
         let error = world.core.validate("azureml_workspace", config).await.expect_err("refused");

@@ -158,14 +158,11 @@ impl Source {
     fn keep(&self, fetched: Option<(Option<String>, KeySet)>) {
         let now = self.clock.now();
         let before = self.known.load();
-        self.known.store(Arc::new(match fetched {
-            Some((issuer, keys)) => {
-                Known { issuer, keys: Some(Arc::new(keys)), fetched: now, tried: now, failing: false }
-            }
-            None => {
-                let (issuer, keys) = (before.issuer.clone(), before.keys.clone());
-                Known { issuer, keys, fetched: before.fetched, tried: now, failing: true }
-            }
+        self.known.store(Arc::new(if let Some((issuer, keys)) = fetched {
+            Known { issuer, keys: Some(Arc::new(keys)), fetched: now, tried: now, failing: false }
+        } else {
+            let (issuer, keys) = (before.issuer.clone(), before.keys.clone());
+            Known { issuer, keys, fetched: before.fetched, tried: now, failing: true }
         }));
     }
 

@@ -24,6 +24,8 @@ def run(raw_data):
 pub struct Stack {
     /// Arguments of the provider block.
     pub provider: String,
+    /// `storage_url`, which may refer to other things.
+    pub storage_url: String,
     /// Further arguments of the workspace.
     pub workspace: String,
     /// Further arguments of the compute.
@@ -44,6 +46,7 @@ impl Default for Stack {
     fn default() -> Self {
         Self {
             provider: String::new(),
+            storage_url: "file://${abspath(path.module)}/ws".to_owned(),
             workspace: String::new(),
             compute: String::new(),
             requirements: String::new(),
@@ -65,7 +68,7 @@ impl Stack {
     /// The configuration text.
     #[must_use]
     pub fn render(&self) -> String {
-        let Self { provider, workspace, compute, requirements, environment, model, webservice, more } = self;
+        let Self { provider, storage_url, workspace, compute, requirements, environment, model, webservice, more } = self;
         format!(
             r#"
 terraform {{
@@ -80,7 +83,7 @@ provider "azureml" {{
 
 resource "azureml_workspace" "this" {{
   name        = "acceptance"
-  storage_url = "file://${{abspath(path.module)}}/ws"
+  storage_url = "{storage_url}"
   {workspace}
 }}
 
