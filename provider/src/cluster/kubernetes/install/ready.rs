@@ -49,7 +49,7 @@ impl Installer {
     /// Waits until all routers run what was applied last. Returns their version, if they tell it.
     pub async fn ready(&self, limits: &Limits) -> Result<Option<String>, InstallError> {
         let (mut reached, mut unschedulable) = (Instant::now(), None);
-        let mut said = String::new();
+        let (mut said, mut known) = (String::new(), String::new());
         loop {
             let error = match self.look().await {
                 Ok((rollout, _)) if rollout.done => return self.version(limits).await,
@@ -61,6 +61,10 @@ impl Installer {
                     let waited = unschedulable.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     let timed_out = limits.remaining().is_zero();
                     let last = failure.as_ref().is_some_and(|failure| failure.terminal);
+                    known = failure.as_ref().map_or_else(
+                        || rollout.progress.clone(),
+                        |failure| format!("{}; {}", rollout.progress, failure.message),
+                    );
                     if rollout.progress != said {
                         tracing::info!(namespace = self.namespace.name(), "router: {}", rollout.progress);
                         said.clone_from(&rollout.progress);
@@ -80,7 +84,7 @@ impl Installer {
                 return Err(error.into());
             }
             if pause(limits, PAUSE).await {
-                return Err(InstallError::Interrupted { doing: "waiting for the router" });
+                return Err(InstallError::Interrupted { doing: format!("waiting for the router ({known})") });
             }
         }
     }
