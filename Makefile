@@ -187,7 +187,7 @@ test: check-test-tools build lint quickstart-test packages ## Runs everything th
 	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
 	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
-	@$(MAKE) cluster-test test-kubernetes
+	@$(MAKE) cluster-test
 
 include tests/acceptance/cluster/cluster.mk
 

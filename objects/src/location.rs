@@ -80,6 +80,7 @@ impl Location {
     }
 
     /// A URL as a location; `None` if its scheme is another one.
+    #[must_use]
     pub fn parse(url: &str) -> Option<Result<Self, LocationError>> {
         let (scheme, rest) = url.split_once("://")?;
         let scheme = Scheme::ALL.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_str()))?;

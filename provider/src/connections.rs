@@ -27,9 +27,9 @@ use inline::Inline;
 /// Longest wait for a connection to a server.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest wait for an answer, or for the next part of one.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// How long a plugin that prints credentials may take.
-const PLUGIN: Duration = Duration::from_secs(60);
+const PLUGIN: Duration = Duration::from_mins(1);
 
 /// Environment variables that say which cluster a connection leads to if it does not itself.
 const VARIABLES: [&str; 9] = [

@@ -9,8 +9,11 @@ use support::{KEY, Router, TestReplica, TestService};
 
 const SECRET: &str = "hop-secret-of-the-service";
 
+/// Request lines with the hop secrets that came with them.
+type Seen = Arc<Mutex<Vec<(String, Vec<String>)>>>;
+
 /// A replica that notes request lines with their hop secrets, and answers with one of its own.
-fn noting(seen: &Arc<Mutex<Vec<(String, Vec<String>)>>>) -> TestReplica {
+fn noting(seen: &Seen) -> TestReplica {
     let (seen, refused) = (Arc::clone(seen), AtomicBool::new(false));
     TestReplica::start("r", move |exchange| {
         let hops = exchange.fields.iter().filter(|(name, _)| name == "x-azureml-hop");

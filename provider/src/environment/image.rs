@@ -44,6 +44,7 @@ impl Places {
         }))
     }
 
+    #[expect(clippy::unused_self, reason = "it is asked of the places, whatever they are")]
     fn tagged(&self, registry: &str, tag: &str) -> Result<Reference, Error> {
         registry::parse(&format!("{registry}/{REPOSITORY}:{tag}")).map_err(Error::Registry)
     }

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::{Registries, credentials};
 
 const CONNECT: Duration = Duration::from_secs(10);
-const READ: Duration = Duration::from_secs(60);
+const READ: Duration = Duration::from_mins(1);
 
 /// A client of all registries that one piece of work is about.
 pub struct Client {

@@ -1,10 +1,10 @@
 //! `azureml_workspace`.
 
 mod model;
-mod resource;
-mod schema;
 #[cfg(all(test, unix))]
 mod remote_tests;
+mod resource;
+mod schema;
 #[cfg(test)]
 mod tests;
 

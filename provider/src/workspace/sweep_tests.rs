@@ -16,7 +16,18 @@ async fn create<T: Body>(catalogue: &Catalogue, name: &str, body: T) {
 async fn workspace() -> Catalogue {
     let id = "az://models/ws".parse().expect("an id");
     let catalogue = Catalogue::over(&id, Arc::new(InMemory::new()));
-    create(&catalogue, "", WorkspaceBody { name: "ws".into(), storage_url: id.to_string(), destroying: false }).await;
+    create(
+        &catalogue,
+        "",
+        WorkspaceBody {
+            name: "ws".into(),
+            storage_url: id.to_string(),
+            registry: None,
+            global_registry: None,
+            destroying: false,
+        },
+    )
+    .await;
     catalogue
 }
 
@@ -76,7 +87,12 @@ async fn a_content_that_was_condemned_while_a_writer_relied_on_it_stays() {
     // The writer has found it, and is slow to name it.
     catalogue.sweep_objects(Duration::ZERO).await.expect("condemned");
     name(&catalogue, "ridge", digest, 7).await;
-    assert!(catalogue.is_whole(&catalogue.get::<ModelBody>("ridge").await.expect("there").body.versions[&1].manifest).await.expect("looked"));
+    assert!(
+        catalogue
+            .is_whole(&catalogue.get::<ModelBody>("ridge").await.expect("there").body.versions[&1].manifest)
+            .await
+            .expect("looked")
+    );
     assert_eq!(catalogue.sweep_objects(Duration::ZERO).await.expect("swept"), 0);
     assert_eq!(incarnations(&catalogue, &digest).await, [false], "the mark is taken away");
 }
@@ -116,7 +132,10 @@ async fn a_workspace_is_not_made_where_a_destroyed_one_has_left_something() {
     name(&catalogue, "ridge", Digest::of(b"x"), 1).await;
     catalogue.destroy().await.expect("destroyed");
     catalogue.check_place().await.expect("nothing is left");
-    assert!(matches!(catalogue.begin("m", "me", Digest::of(b""), ModelBody::default()).await, Err(Error::Missing { .. })));
+    assert!(matches!(
+        catalogue.begin("m", "me", Digest::of(b""), ModelBody::default()).await,
+        Err(Error::Missing { .. })
+    ));
 
     catalogue.store.put(&Path::from("models/late/1.json"), "{}".into()).await.expect("put");
     let refused = catalogue.check_place().await.expect_err("not empty");

@@ -1,5 +1,13 @@
 //! A real registry on loopback, with the managed images in it, for all tests of one process.
 
+#![allow(
+    clippy::unused_self,
+    clippy::needless_pass_by_value,
+    unreachable_pub,
+    missing_docs,
+    reason = "helpers of one test program, which are called alike"
+)]
+
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

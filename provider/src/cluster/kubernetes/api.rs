@@ -58,7 +58,7 @@ pub enum Problem {
     Credentials(String),
     /// The namespace is being deleted.
     Terminating,
-    /// A ResourceQuota is used up.
+    /// A `ResourceQuota` is used up.
     Quota(String),
     /// The object is invalid, or an admission controller refuses it.
     Refused(String),
@@ -141,7 +141,10 @@ pub struct Namespace {
 
 impl Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Namespace").field("name", &self.name).field("connection", &self.connection).finish()
+        f.debug_struct("Namespace")
+            .field("name", &self.name)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }
 
@@ -301,14 +304,13 @@ fn of_status(status: &Status) -> Problem {
         (403, _) if message.contains("exceeded quota") => Problem::Quota(message),
         // Rights are refused with the whole question in the message; admission controllers with their own words.
         (403, _) if message.contains(" cannot ") => Problem::Forbidden(message),
-        (403, _) => Problem::Refused(message),
         (409, _) if causes().any(|cause| cause.reason == "FieldManagerConflict") => {
             let owners = causes().map(|cause| format!("{} ({})", cause.field, cause.message));
             Problem::Conflict(owners.collect())
         }
         (409, _) => Problem::Changed,
         (404, _) => Problem::Absent(message),
-        (400 | 422, _) => Problem::Refused(message),
+        (400 | 403 | 422, _) => Problem::Refused(message),
         (429 | 500..=599, _) => Problem::Unreachable(message),
         _ => Problem::Other(message),
     }

@@ -113,7 +113,7 @@ fn of_container(pod: &Pod, name: &str, container: &'static str, status: &Contain
     let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let (ended, previous) = match (&state, last) {
         (ContainerState { terminated: Some(ended), .. }, _) if ended.exit_code != 0 => (ended, false),
-        (ContainerState { terminated: None, .. }, Some(ended)) if status.ready == false && ended.exit_code != 0 => {
+        (ContainerState { terminated: None, .. }, Some(ended)) if !status.ready && ended.exit_code != 0 => {
             (ended, true)
         }
         _ => return None,

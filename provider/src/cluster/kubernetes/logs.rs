@@ -48,8 +48,8 @@ fn sources(pod: &Pod) -> Vec<Source> {
     };
     let mut sources = Vec::new();
     let scorer = find(&status.container_statuses, SCORER);
-    let scored = scorer.as_ref().is_some_and(|status| began(status) || status.restart_count > 0);
-    let containers = if scored { [(SCORER, scorer)] } else { [(FETCH, find(&status.init_container_statuses, FETCH))] };
+    let has_run = scorer.as_ref().is_some_and(|status| began(status) || status.restart_count > 0);
+    let containers = if has_run { [(SCORER, scorer)] } else { [(FETCH, find(&status.init_container_statuses, FETCH))] };
     for (container, status) in containers {
         let Some(status) = status else { continue };
         if status.restart_count > 0 {

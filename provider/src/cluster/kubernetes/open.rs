@@ -38,6 +38,7 @@ async fn check_identity(id: &str, namespace: &Namespace, connection: &str, uid: 
 }
 
 /// The error for a connection that leads elsewhere.
+#[must_use]
 pub fn elsewhere(id: &str, namespace: &Namespace, connection: &str, problem: &'static str) -> Error {
     Error::Elsewhere {
         compute: id.to_owned(),

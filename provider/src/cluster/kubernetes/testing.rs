@@ -34,10 +34,10 @@ impl ApiServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let server = Self { state: Arc::default(), url };
-        let served = server.clone();
+        let answering = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(served.clone().serve(stream));
+                tokio::spawn(answering.clone().serve(stream));
             }
         });
         server

@@ -1,4 +1,4 @@
-//! The Deployment and the PodDisruptionBudget of one version.
+//! The Deployment and the `PodDisruptionBudget` of one version.
 
 use std::collections::BTreeMap;
 

@@ -403,8 +403,8 @@ async fn read(
     let place = place(id, &compute.body).or_explain(failed())?;
     let installer = installer(id, &place, &context.data()).await.or_explain(failed())?;
     let owner = installer.owner().await.map_err(|error| explained(failed(), &error.into()))?;
-    let owned = owner.as_ref().map(|(uid, _)| *uid == place.uid || !compute.header.committed);
-    let found = match owned {
+    let is_ours = owner.as_ref().map(|(uid, _)| *uid == place.uid || !compute.header.committed);
+    let found = match is_ours {
         Some(true) => Some(installer.found().await.or_explain(failed())?),
         Some(false) => {
             return Err(explain(failed(), &elsewhere(id, &installer, &place, "belongs to another attachment")).into());

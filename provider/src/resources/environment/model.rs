@@ -46,6 +46,7 @@ impl From<Docker> for DockerBlock {
 
 impl Environment {
     /// How the image is to be, once that is known.
+    #[expect(clippy::option_option, reason = "not known, known to be absent, or known")]
     pub(super) fn docker(&self) -> Option<Option<Docker>> {
         let block = match &self.docker {
             Attr::Unknown => return None,

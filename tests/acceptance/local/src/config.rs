@@ -68,7 +68,8 @@ impl Stack {
     /// The configuration text.
     #[must_use]
     pub fn render(&self) -> String {
-        let Self { provider, storage_url, workspace, compute, requirements, environment, model, webservice, more } = self;
+        let Self { provider, storage_url, workspace, compute, requirements, environment, model, webservice, more } =
+            self;
         format!(
             r#"
 terraform {{

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the path of the method is of one lifetime, and the closure of any"
+)]
+
 use super::*;
 use crate::cluster::kubernetes::attachment::{Purpose, Router};
 
