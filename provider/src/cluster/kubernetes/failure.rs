@@ -157,6 +157,10 @@ fn ending(pod: &Pod, container: &'static str, ended: &ContainerStateTerminated, 
         let terminal = repeated || !matches!(reason, FailureReason::Crashed | FailureReason::StartFailed);
         return Failure { reason, message, traceback, terminal, ..base };
     }
+    if let (Some("StartError" | "ContainerCannotRun"), Some(why)) = (ended.reason.as_deref(), &ended.message) {
+        let message = format!("container {container} cannot be started: {}", why.trim());
+        return Failure { reason: FailureReason::StartFailed, message, ..base };
+    }
     let reason = if container == FETCH { FailureReason::FetchFailed } else { FailureReason::Crashed };
     let what = match container {
         FETCH => "the fetch of code and models",

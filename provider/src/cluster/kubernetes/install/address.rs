@@ -43,7 +43,7 @@ impl Installer {
                 return Err(InstallError::NoAddress { problem });
             }
             if pause(limits, PAUSE).await {
-                return Err(InstallError::Interrupted { doing: "waiting for the load balancer's address" });
+                return Err(InstallError::Interrupted { doing: "waiting for the load balancer's address".to_owned() });
             }
         }
     }

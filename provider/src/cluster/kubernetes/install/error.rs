@@ -64,7 +64,7 @@ pub enum InstallError {
     #[error("it was interrupted while {doing}; run terraform apply again to go on")]
     Interrupted {
         /// What was being done.
-        doing: &'static str,
+        doing: String,
     },
     /// The API server did not do what it was asked to.
     #[error(transparent)]

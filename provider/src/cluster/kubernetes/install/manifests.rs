@@ -21,8 +21,8 @@ const CONFIG_DIRECTORY: &str = "/etc/azureml-fe";
 /// Seconds that a router needs to end: to serve on until it is withdrawn everywhere, to finish what is in flight (the
 /// defaults of its configuration), and a rest.
 const END_SECONDS: u64 = 5 + 30 + 10;
-/// Annotation of the router's pods: a change of the configuration makes new ones.
-const CONFIG_HASH: &str = "azureml.io/config";
+/// Annotation of the router's pods: digest of their template and of the configuration, whose change makes new pods, too.
+pub(super) const TEMPLATE: &str = "azureml.io/template";
 /// Annotation of a namespace that an attachment made: the compute's id.
 pub(super) const MADE_BY: &str = "azureml.io/attachment";
 
@@ -186,7 +186,6 @@ impl Manifests<'_> {
 
     pub(super) fn deployment(&self) -> Value {
         let router = self.attachment.router();
-        let hash = Digest::of(self.configuration().as_bytes()).to_string();
         let mut spec = json!({
             "serviceAccountName": ROUTER,
             "automountServiceAccountToken": true,
@@ -220,6 +219,7 @@ impl Manifests<'_> {
         if let Some(tolerations) = &router.tolerations {
             spec["tolerations"] = json!(tolerations);
         }
+        let digest = Digest::of(format!("{spec}{}", self.configuration()).as_bytes()).to_string();
         json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -232,7 +232,7 @@ impl Manifests<'_> {
                 "template": {
                     "metadata": {
                         "labels": labels::compute(component::ROUTER, self.workspace),
-                        "annotations": { (CONFIG_HASH): hash },
+                        "annotations": { (TEMPLATE): digest },
                     },
                     "spec": spec,
                 },

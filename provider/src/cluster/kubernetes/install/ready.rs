@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serving::admin::{Failure, FailureReason};
 use serving::cluster::{ROUTER, component, label};
 use tokio::time::Instant;
 
 use super::super::api::ApiError;
 use super::super::{failure, labels, logs, observe};
+use super::manifests::TEMPLATE;
 use super::{InstallError, Installer, pause};
 use crate::cluster::Router;
 use crate::cluster::wait::{API_PATIENCE, Limits};
@@ -45,7 +47,7 @@ impl Installer {
     /// Waits until all routers run what was applied last. Returns their version, if they tell it.
     pub async fn ready(&self, limits: &Limits) -> Result<Option<String>, InstallError> {
         let (mut reached, mut unschedulable) = (Instant::now(), None);
-        let mut said = String::new();
+        let (mut said, mut known) = (String::new(), String::new());
         loop {
             let error = match self.look().await {
                 Ok((rollout, _)) if rollout.done => return self.version(limits).await,
@@ -57,6 +59,10 @@ impl Installer {
                     let waited = unschedulable.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     let timed_out = limits.remaining().is_zero();
                     let last = failure.as_ref().is_some_and(|failure| failure.terminal);
+                    known = failure.as_ref().map_or_else(
+                        || rollout.progress.clone(),
+                        |failure| format!("{}; {}", rollout.progress, failure.message),
+                    );
                     if rollout.progress != said {
                         tracing::info!(namespace = self.namespace.name(), "router: {}", rollout.progress);
                         said.clone_from(&rollout.progress);
@@ -76,7 +82,7 @@ impl Installer {
                 return Err(error.into());
             }
             if pause(limits, PAUSE).await {
-                return Err(InstallError::Interrupted { doing: "waiting for the router" });
+                return Err(InstallError::Interrupted { doing: format!("waiting for the router ({known})") });
             }
         }
     }
@@ -93,12 +99,12 @@ impl Installer {
         }
         let selector = labels::selector(&[(label::COMPONENT, component::ROUTER)]);
         let pods: Vec<Pod> = self.namespace.list(&selector).await?;
-        // Those of an older template have been told to go, or still serve; the newest ones are what is waited for.
-        let hash = |pod: &Pod| pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash").cloned());
-        let newest = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
-        let newest = newest.and_then(hash);
-        let wanted: Vec<&Pod> =
-            pods.iter().filter(|pod| hash(pod) == newest && pod.metadata.deletion_timestamp.is_none()).collect();
+        // What is wrong with those of an older template is what this change is perhaps to correct.
+        let wanted_template = deployment.spec.as_ref().and_then(|spec| template(spec.template.metadata.as_ref()?));
+        let wanted: Vec<&Pod> = pods
+            .iter()
+            .filter(|pod| template(&pod.metadata) == wanted_template && pod.metadata.deletion_timestamp.is_none())
+            .collect();
         let failure = match failure::find(Some(&deployment), &wanted) {
             Some(found) => Some(logs::with_log(&self.namespace, found).await.failure),
             None => None,
@@ -121,6 +127,11 @@ impl Installer {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Digest of the template that something was made by.
+fn template(metadata: &ObjectMeta) -> Option<&String> {
+    metadata.annotations.as_ref()?.get(TEMPLATE)
 }
 
 fn rollout(deployment: &Deployment) -> Rollout {

@@ -97,7 +97,7 @@ impl Installer {
                 return Err(InstallError::StillThere { namespace: self.namespace.name().to_owned(), left });
             }
             if pause(limits, PAUSE).await {
-                return Err(InstallError::Interrupted { doing: "waiting until what was deleted is gone" });
+                return Err(InstallError::Interrupted { doing: "waiting until what was deleted is gone".to_owned() });
             }
         }
     }
@@ -137,7 +137,7 @@ impl Installer {
                 return Err(InstallError::StillThere { namespace: name.to_owned(), left });
             }
             if pause(limits, PAUSE).await {
-                return Err(InstallError::Interrupted { doing: "waiting until the namespace is gone" });
+                return Err(InstallError::Interrupted { doing: "waiting until the namespace is gone".to_owned() });
             }
         }
     }

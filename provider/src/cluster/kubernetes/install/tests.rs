@@ -151,11 +151,17 @@ async fn a_router_whose_image_is_not_there_ends_the_wait_at_once() {
     let server = ApiServer::start().await;
     server.deployments_have(json!({ "observedGeneration": 1, "replicas": 3, "updatedReplicas": 3 }));
     let installer = installed(&server).await;
+    let deployment = server.get("/apis/apps/v1/namespaces/ml/deployments/azureml-fe").expect("there");
+    let template = &deployment["spec"]["template"];
     let waiting = json!({ "reason": "ErrImagePull", "message": "registry.example/azureml-fe:1: not found" });
     server.put(
         "/api/v1/namespaces/ml/pods/azureml-fe-1",
         json!({
-            "metadata": { "name": "azureml-fe-1", "labels": labels::compute(component::ROUTER, WORKSPACE) },
+            "metadata": {
+                "name": "azureml-fe-1",
+                "labels": labels::compute(component::ROUTER, WORKSPACE),
+                "annotations": template["metadata"]["annotations"],
+            },
             "status": { "containerStatuses": [{
                 "name": "azureml-fe", "image": "registry.example/azureml-fe:1", "imageID": "", "ready": false,
                 "restartCount": 0, "state": { "waiting": waiting },
