@@ -200,6 +200,13 @@ def test_a_server_of_one_process_that_dies_is_started_again_on_the_same_port(com
     assert command.ended() == 0
 
 
+def test_a_server_that_is_killed_before_it_is_ready_ends_its_master_which_says_so(tmp_path):
+    killed = "import os, signal\n\ndef init():\n    os.kill(os.getpid(), signal.SIGKILL)\n\ndef run(data):\n    return data\n"
+    command = Command(tmp_path, script=killed)
+    assert command.ended() == 128 + signal.SIGKILL
+    assert "ended by signal 9 before it was ready" in command.output()
+
+
 def test_a_server_ends_with_its_master(command):
     children = members(command)[1:]
     command.process.kill()

@@ -1,5 +1,6 @@
 """Keeps a server alive where nobody else does: a process that only waits, and starts another server when one dies."""
 
+import mmap
 import os
 import signal
 import sys
@@ -13,7 +14,9 @@ _SOUND = 10
 
 
 def keep_alive(settings):
-    """Returns in a child, which is to serve. The calling process stays behind and ends as its last child does.
+    """Returns in a child, which is to serve, a function to call when it is ready. The calling process stays behind and
+    ends as its last child does. One that dies before it is ready is the last: its next start would end the same way, and
+    whoever runs containers or services knows how often to try, and shows why.
 
     Must be called before the process has threads. Listening sockets that are open stay with both.
     """
@@ -29,6 +32,8 @@ def keep_alive(settings):
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     pause = _FIRST_PAUSE
+    # Memory of both processes; not 0 once the child is ready.
+    ready = mmap.mmap(-1, 1)
     while True:
         # A signal between the fork and what follows it would meet the wrong handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
@@ -42,7 +47,7 @@ def keep_alive(settings):
             from azureml_scorer import _core
 
             _core.die_with_parent(watched)
-            return
+            return lambda: ready.write_byte(1)
         os.close(watched)
         started = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
@@ -52,6 +57,10 @@ def keep_alive(settings):
         if ending or code in _FINAL:
             sys.exit(code if code >= 0 else 128 - code)
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        if ready[0] == 0:
+            _say(settings, f"The server process ended {how} before it was ready")
+            sys.exit(code if code >= 0 else 128 - code)
+        ready[0] = 0
         _say(settings, f"The server process ended {how} and is started again")
         pause = _FIRST_PAUSE if time.monotonic() - started > _SOUND else min(pause * 2, _LONGEST_PAUSE)
         time.sleep(pause)

@@ -14,8 +14,8 @@ from azureml_scorer.settings import SettingsError
 _log = logging.getLogger("azmlinfsrv")
 
 
-def run(settings, listeners, grpc):
-    """Serves on these listening sockets until the end."""
+def run(settings, listeners, grpc, ready=None):
+    """Serves on these listening sockets until the end; calls ``ready`` when user code cannot keep it from that any more."""
     prepare(settings, settings.worker_count == 1)
     banner.write(settings)
     # The core drains on Ctrl-C. Its handler calls the one that it finds, so Python's must not be there.
@@ -26,7 +26,13 @@ def run(settings, listeners, grpc):
     except ValueError as error:
         start.give_up(error, 3)
     banner.log_notes(settings)
-    code = _serve_pool(core, settings, trace_path) if settings.worker_count > 1 else _serve(core, settings, trace)
+    ready = ready or (lambda: None)
+    if settings.worker_count > 1:
+        # Only its workers run user code.
+        ready()
+        code = _serve_pool(core, settings, trace_path)
+    else:
+        code = _serve(core, settings, trace, ready)
     core.flush()
     sys.exit(code)
 
@@ -63,7 +69,7 @@ def _serve_pool(core, settings, trace_path):
     )
 
 
-def _serve(core, settings, trace):
+def _serve(core, settings, trace, ready):
     deadline.prepare()
     try:
         script = load(settings, trace)
@@ -73,6 +79,7 @@ def _serve(core, settings, trace):
         core.failed(error.reason, str(error), error.trace)
         return 3
     core.ready(documents, v2=v2.documents(script), raw=script.raw)
+    ready()
     trace.close()
     _log.info("Serving %s", settings.entry_script)
     serve(core, script)

@@ -14,13 +14,14 @@ def main():
         sys.exit(_core.fetch())
     settings = read()
     listeners, grpc = _listeners(settings), _listener(settings.grpc_port)
+    ready = None
     if settings.listen_fd is None and not settings.debug_port:
         from azureml_scorer import master
 
-        master.keep_alive(settings)
+        ready = master.keep_alive(settings)
     from azureml_scorer import server
 
-    server.run(settings, listeners, grpc)
+    server.run(settings, listeners, grpc, ready)
 
 
 def read(arguments=None):

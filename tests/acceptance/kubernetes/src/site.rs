@@ -88,7 +88,9 @@ impl Site {
         const VERSION: &str = "2021-08-06";
         let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let resource = format!("/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container");
-        let text = format!("PUT{}x-ms-date:{date}\nx-ms-version:{VERSION}\n{resource}", "\n".repeat(12));
+        // The content type is what `request` sends.
+        let text =
+            format!("PUT\n\n\n\n\napplication/json\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{VERSION}\n{resource}");
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &STANDARD.decode(ACCOUNT_KEY).expect("base64"));
         let signature = STANDARD.encode(ring::hmac::sign(&key, text.as_bytes()));
         let authorization = format!("SharedKey {ACCOUNT}:{signature}");
