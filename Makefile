@@ -61,10 +61,14 @@ wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this ma
 	@rm -f $(target)/wheels/azureml_scorer-*.whl
 	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --profile release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
 
+# With the features that the tests turn on: what differs in one of them would be built twice.
+built := --release --package terraform-provider-azureml --package azureml-fe --features objects/testing,tfplugin/testing
+xtask = $(CARGO) build --quiet $(built) --package xtask && $(target)/release/xtask
+
 .PHONY: build
 build: wheel ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
 	@echo "==> Building the provider and the router"
-	@$(CARGO) build --release --package terraform-provider-azureml --package azureml-fe
+	@$(CARGO) build $(built)
 	@mkdir -p $(mirror)
 	@rm -f $(mirror)/*.whl
 	@install -m 0755 $(target)/release/terraform-provider-azureml $(mirror)/terraform-provider-azureml_v$(version)
@@ -100,8 +104,7 @@ wheels-test: wheels ## Installs what `make wheels` packed into bare environments
 IMAGES ?= --base debootstrap
 .PHONY: images
 images: wheel ## Builds the images of the router and the scorer; IMAGES="--registry HOST:PORT --push ..." says how (cargo xtask images --help)
-	@$(CARGO) build --release --quiet --package azureml-fe
-	@$(CARGO) xtask images $(IMAGES) --router $(target)/release/azureml-fe --wheel $(target)/wheels/azureml_scorer-$(version)-*.whl
+	@$(xtask) images $(IMAGES) --router $(target)/release/azureml-fe --wheel $(target)/wheels/azureml_scorer-$(version)-*.whl
 
 quickstart := examples/quickstart
 # A provider that was built anew has the version and another checksum than the one in the lock file.
@@ -147,8 +150,8 @@ lint: $(cargo_deny) cluster-lint ## Checks formatting, lints, licences, and the 
 	@$(CARGO) clippy --release --workspace --all-targets --all-features --quiet -- --deny warnings
 	@RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --release --workspace --no-deps --quiet
 	@$(cargo_deny) --all-features --log-level error check bans licenses sources
-	@$(CARGO) run --release --quiet --package xtask -- schemas --check
-	@$(CARGO) run --release --quiet --package xtask -- docs --check
+	@$(xtask) schemas --check
+	@$(xtask) docs --check
 	@$(TERRAFORM) fmt -check -recursive examples
 	@test -z "$$(git ls-files '*.rs' '*.py' '*.proto' | xargs wc -l | awk '$$2 != "total" && $$1 > 600')" || { echo "a source file has more than 600 lines" >&2; exit 1; }
 
@@ -187,7 +190,7 @@ test: check-test-tools build lint quickstart-test packages ## Runs everything th
 	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
 	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
-	@$(MAKE) cluster-test
+	@$(MAKE) cluster-test test-kubernetes
 
 include tests/acceptance/cluster/cluster.mk
 

@@ -19,6 +19,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use serving::admin::ServiceStatus;
+use serving::pod::Pod;
 use serving::service::{Keys, Service, Template};
 use serving::token::Issued;
 
@@ -83,6 +84,11 @@ pub trait Cluster: Debug + Send + Sync {
     /// Fails with [`Error::NotRunning`] when there is no router.
     async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error>;
 
+    /// What replicas with these settings ask for and nothing in the cluster has.
+    async fn shortage(&self, _pod: &Pod) -> Result<Option<Shortage>, Error> {
+        Ok(None)
+    }
+
     /// The last lines that each replica of the service logged.
     async fn logs(&self, name: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error>;
 
@@ -97,6 +103,15 @@ pub enum Replicas {
     Processes,
     /// Pods, from images.
     Pods,
+}
+
+/// What is asked for and not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The attribute that asks for it, or for the first of several.
+    pub attribute: &'static str,
+    /// What is short, as a clause.
+    pub reason: String,
 }
 
 /// State of a compute's router.

@@ -191,6 +191,8 @@ pub enum FailureReason {
     OutOfMemory,
     /// No node of the cluster takes the pod.
     Unschedulable,
+    /// No node of the cluster takes the pod, and its autoscaler adds some.
+    AddingNodes,
     /// The registry does not give the image.
     ImagePull,
     /// A quota of the namespace is used up.

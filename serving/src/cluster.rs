@@ -53,6 +53,8 @@ pub const APP_ROOT: &str = "/var/azureml-app";
 pub const HOP_DIRECTORY: &str = "/var/run/azureml/hop";
 /// File in [`HOP_DIRECTORY`].
 pub const HOP_FILE: &str = "secret";
+/// Name of the container that scores, in its pod.
+pub const SCORER_CONTAINER: &str = "scorer";
 
 /// Names of labels and annotations.
 pub mod label {
@@ -84,6 +86,8 @@ pub mod component {
     pub const ROUTER: &str = "router";
     /// ConfigMaps with service documents.
     pub const DOCUMENT: &str = "document";
+    /// ConfigMap with the document of a service that is being removed, which no router sees any more.
+    pub const WITHDRAWN: &str = "withdrawn";
     /// Secrets with plain keys.
     pub const KEYS: &str = "keys";
     /// Leases of routers.

@@ -97,23 +97,34 @@ pub async fn create(
     intent.created_time = now();
     intent.updated_time = now();
     intent.versions.values_mut().for_each(|version| bound_progress(version, limits));
-    put(cluster, catalogue, &intent, unfinished.map(|service| service.generation)).await.map_err(nothing)?;
+    match put(cluster, catalogue, &intent, unfinished.map(|service| service.generation)).await {
+        Ok(()) => {}
+        // Somebody else's document stands there.
+        Err(reason @ Error::Conflict { .. }) => return Err(nothing(reason)),
+        // The document may be there, and a part of what it names.
+        Err(reason) => return Err(undo(cluster, intent, reason.into()).await),
+    }
     if let Err(reason) = wait::until(cluster, &name, intent.generation, Goal::Settled, limits).await {
         if matches!(reason, Stopped::Cancelled { .. } | Stopped::Cluster(_)) {
             return Err(Unfinished::with(Some(intent), reason));
         }
-        let limits = Limits::new(ROLL_BACK_TIME, CancellationToken::new());
-        return match remove(cluster, &name, true, &limits).await {
-            Ok(()) => Err(Unfinished { reason, left: None, rolled_back: false }),
-            Err(error) => {
-                tracing::warn!(service = name, "cannot remove what is left of a failed create: {error}");
-                Err(Unfinished::with(Some(intent), reason))
-            }
-        };
+        return Err(undo(cluster, intent, reason).await);
     }
     let mut done = wanted;
     (done.auth, done.created_time) = (intent.auth.clone(), intent.created_time.clone());
     commit(cluster, catalogue, &intent, done, limits).await
+}
+
+/// Removes what a failed create has made. What cannot be removed is told, so that the state knows it.
+async fn undo(cluster: &dyn Cluster, intent: Service, reason: Stopped) -> Unfinished {
+    let limits = Limits::new(ROLL_BACK_TIME, CancellationToken::new());
+    match remove(cluster, &intent.name, true, &limits).await {
+        Ok(()) => Unfinished { reason, left: None, rolled_back: false },
+        Err(error) => {
+            tracing::warn!(service = intent.name, "cannot remove what is left of a failed create: {error}");
+            Unfinished::with(Some(intent), reason)
+        }
+    }
 }
 
 /// Changes a service.
@@ -148,9 +159,14 @@ pub async fn update(cluster: &dyn Cluster, change: Change<'_>, limits: &Limits) 
         remember(&mut next, committed.as_ref());
         next.versions.values_mut().for_each(|version| bound_progress(version, limits));
         let goal = if step == 0 && needs_replicas(&present, &wanted) { Goal::Settled } else { Goal::Served };
-        put(cluster, catalogue, &next, Some(current.generation))
-            .await
-            .map_err(|reason| Unfinished::with(Some(current.clone()), reason))?;
+        if let Err(reason) = put(cluster, catalogue, &next, Some(current.generation)).await {
+            let written = matches!(cluster.service(&name).await, Ok(Some(found)) if found == next);
+            return Err(if written {
+                roll_back(cluster, catalogue, next, committed, reason.into()).await
+            } else {
+                Unfinished::with(Some(current), reason)
+            });
+        }
         current = next;
         if let Err(reason) = wait::until(cluster, &name, current.generation, goal, limits).await {
             if matches!(reason, Stopped::Cancelled { .. } | Stopped::Cluster(_)) {

@@ -263,7 +263,7 @@ async fn a_create_that_fails_leaves_nothing() {
     assert_eq!((failed.left, cluster.document(), cluster.key_generations()), (None, None, Vec::new()));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_router_gives_up_on_init_before_the_time_of_the_create_is_over() {
     let cluster = Memory::default();
     let limits = Limits::new(Duration::from_secs(5), CancellationToken::new());

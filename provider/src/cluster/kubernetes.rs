@@ -8,7 +8,9 @@ pub mod api;
 pub mod attachment;
 mod documents;
 mod drift;
+mod explain;
 mod failure;
+mod fit;
 pub mod install;
 pub mod labels;
 mod logs;
@@ -27,13 +29,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serving::admin::ServiceStatus;
-use serving::cluster::component;
+use serving::cluster::{component, label};
+use serving::pod::Pod;
 use serving::service::{Keys, Service, Template};
 use serving::token::{self, Issued};
 
 pub use workload::{Site, WorkloadError};
 
-use super::{Cluster, Error, ReplicaLog, Replicas, Router};
+use super::{Cluster, Error, ReplicaLog, Replicas, Router, Shortage};
 use crate::workspace::Catalogue;
 use api::{Namespace, Problem};
 
@@ -85,7 +88,6 @@ impl KubernetesCluster {
     /// Brings the workloads to what a document says, and removes those of versions that it does not have.
     async fn deploy(&self, service: &Service) -> Result<(), Error> {
         access::ensure_hop(&self.namespace, &service.name).await?;
-        self.refuse_foreign_scalers(service).await?;
         let mut wanted = BTreeSet::new();
         for (name, version) in &service.versions {
             let workload = workload::build(&self.site, service, name, version)?;
@@ -167,18 +169,20 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn put_service(&self, service: &Service, expected: Option<u64>) -> Result<(), Error> {
+        self.refuse_foreign_scalers(service).await?;
         documents::put(&self.namespace, &self.site.workspace, service, expected).await?;
         self.deploy(service).await
     }
 
     async fn delete_service(&self, name: &str) -> Result<(), Error> {
-        documents::remove(&self.namespace, name).await?;
+        documents::withdraw(&self.namespace, name).await?;
         self.remove_workloads(name, &BTreeSet::new()).await
     }
 
     async fn forget_service(&self, name: &str, _keep_logs: bool) -> Result<(), Error> {
         self.remove_workloads(name, &BTreeSet::new()).await?;
-        access::retire(&self.namespace, name, None).await
+        access::retire(&self.namespace, name, None).await?;
+        documents::remove(&self.namespace, name).await
     }
 
     async fn keys(&self, service: &str, generation: u64) -> Result<Option<Keys>, Error> {
@@ -210,12 +214,31 @@ impl Cluster for KubernetesCluster {
         observe::service(&self.namespace, (&self.id, &self.site), name).await
     }
 
+    async fn shortage(&self, pod: &Pod) -> Result<Option<Shortage>, Error> {
+        Ok(fit::shortage(&self.namespace.nodes().await?, pod))
+    }
+
     async fn logs(&self, name: &str, lines: usize) -> Result<Vec<ReplicaLog>, Error> {
         logs::tail(&self.namespace, name, lines).await
     }
 
-    /// Nothing stays behind: what a service has is removed with it.
+    /// What a removal of a version that stopped half-way has left. What belongs to a whole service is removed with it.
     async fn sweep(&self) -> Result<(), Error> {
+        let selector = labels::selector(&[(label::COMPONENT, component::SCORER)]);
+        // Before the documents are read: a document is there before its workloads.
+        let deployments: Vec<Deployment> = self.namespace.list(&selector).await?;
+        let budgets: Vec<PodDisruptionBudget> = self.namespace.list(&selector).await?;
+        let mut wanted = BTreeSet::new();
+        for service in documents::all(&self.namespace).await? {
+            wanted.extend(service.versions.keys().map(|version| serving::cluster::workload(&service.name, version)));
+        }
+        let stray = |name: Option<String>| name.filter(|name| !wanted.contains(name));
+        for name in deployments.into_iter().filter_map(|deployment| stray(deployment.metadata.name)) {
+            self.namespace.delete::<Deployment>(&name).await?;
+        }
+        for name in budgets.into_iter().filter_map(|budget| stray(budget.metadata.name)) {
+            self.namespace.delete::<PodDisruptionBudget>(&name).await?;
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serving::admin::{Failure, ReplicaState, ServiceStatus, VersionStatus};
+use serving::admin::{Failure, FailureReason, ReplicaState, ServiceStatus, VersionStatus};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,33 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const ROUTER_PATIENCE: Duration = Duration::from_secs(15);
 /// For how long an API server may be: its own upgrade, on a small cluster, takes longer.
 pub(super) const API_PATIENCE: Duration = Duration::from_mins(2);
+
+/// For how long what keeps a pod may pass by itself; none if only its being ready ends it.
+const fn grace(reason: FailureReason) -> Option<Duration> {
+    match reason {
+        // Somebody adds nodes in this time, or gives others' room up.
+        FailureReason::Unschedulable => Some(Duration::from_mins(5)),
+        // A registry is back after a restart.
+        FailureReason::ImagePull => Some(Duration::from_mins(1)),
+        _ => None,
+    }
+}
+
+/// Since when the same keeps a pod.
+#[derive(Debug, Default)]
+pub(super) struct Stranded(Option<(FailureReason, Instant)>);
+
+impl Stranded {
+    /// Whether what is known now has been so for longer than its grace.
+    pub(super) fn for_good(&mut self, failure: Option<&Failure>) -> bool {
+        let reason = failure.map(|failure| failure.reason).filter(|reason| grace(*reason).is_some());
+        self.0 = reason.map(|reason| match self.0 {
+            Some(same @ (before, _)) if before == reason => same,
+            _ => (reason, Instant::now()),
+        });
+        self.0.is_some_and(|(reason, since)| grace(reason).is_some_and(|grace| since.elapsed() >= grace))
+    }
+}
 
 /// How far to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,14 +212,20 @@ pub async fn until(
     limits: &Limits,
 ) -> Result<ServiceStatus, Stopped> {
     let mut pause = FIRST_PAUSE;
-    let mut unreachable_since = None;
+    let (mut unreachable_since, mut stranded) = (None, Stranded::default());
     let mut told = String::new();
     loop {
         let mut failure = None;
         let progress = match cluster.observe(name).await {
             Ok(status) => {
                 unreachable_since = None;
-                failure = status.as_ref().and_then(|status| newest_failure(status, goal));
+                let newest = status.as_ref().and_then(|status| newest_failure(status, goal));
+                if stranded.for_good(newest.as_ref().map(|(_, failure)| &**failure))
+                    && let Some((version, failure)) = newest
+                {
+                    return Err(Stopped::Failed { version, failure });
+                }
+                failure = newest.map(|(_, failure)| failure);
                 match (judge(status.as_ref(), generation, goal), status) {
                     (Verdict::Reached, Some(status)) => return Ok(status),
                     (Verdict::Reached, None) => "the router has not read the document yet".to_owned(),
@@ -255,16 +288,16 @@ fn patience(error: &Error) -> Duration {
     }
 }
 
-fn newest_failure(status: &ServiceStatus, goal: Goal<'_>) -> Option<Box<Failure>> {
+fn newest_failure(status: &ServiceStatus, goal: Goal<'_>) -> Option<(String, Box<Failure>)> {
     let mut awaited = status.versions.iter().filter(|(name, _)| goal.waits_for(name));
-    awaited.find_map(|(_, version)| version.failure.clone()).map(Box::new)
+    awaited.find_map(|(name, version)| Some((name.clone(), Box::new(version.failure.clone()?))))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use serving::admin::{FailureReason, ReplicaStatus};
+    use serving::admin::ReplicaStatus;
 
     use super::*;
 

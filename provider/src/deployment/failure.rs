@@ -79,11 +79,47 @@ pub fn stopped(what: &str, doing: Doing, reason: &Stopped) -> Diagnostic {
     let attribute = match reason {
         Stopped::Endpoint(error) => error.attribute(),
         Stopped::Cluster(error) => error.attribute(),
+        Stopped::Failed { failure, .. } | Stopped::TimedOut { failure: Some(failure), .. } => attribute(failure),
         _ => None,
     };
     match attribute {
         Some(attribute) => diagnostic.at_attribute(attribute),
         None => diagnostic,
+    }
+}
+
+/// The argument that a failure is about.
+fn attribute(failure: &Failure) -> Option<&'static str> {
+    let message = failure.message.to_lowercase();
+    let first_of = |words: &[(&str, &'static str)]| {
+        words.iter().find(|(word, _)| message.contains(word)).map(|(_, attribute)| *attribute)
+    };
+    match failure.reason {
+        FailureReason::ImportFailed
+        | FailureReason::InvalidScript
+        | FailureReason::InitFailed
+        | FailureReason::Crashed
+        | FailureReason::StartFailed
+        | FailureReason::ImagePull => Some("inference_config"),
+        FailureReason::InitTimeout => Some("rollout"),
+        FailureReason::FetchFailed => Some("model_ids"),
+        FailureReason::OutOfMemory => Some("memory_gb_limit"),
+        FailureReason::Quota => Some("num_replicas"),
+        FailureReason::Unschedulable | FailureReason::AddingNodes => first_of(&[
+            ("insufficient cpu", "cpu_cores"),
+            ("insufficient memory", "memory_gb"),
+            ("insufficient nvidia.com/gpu", "gpu_cores"),
+            ("insufficient ephemeral-storage", "model_ids"),
+            ("insufficient", "extended_resources"),
+            ("affinity", "node_selector"),
+            ("taint", "tolerations"),
+        ]),
+        FailureReason::Admission => first_of(&[
+            ("serviceaccount", "service_account"),
+            ("service account", "service_account"),
+            ("priorityclass", "priority_class"),
+        ]),
+        FailureReason::Evicted => None,
     }
 }
 
@@ -123,6 +159,9 @@ pub fn explain(failure: &Failure) -> String {
         FailureReason::OutOfMemory => "Raise memory_gb_limit (and memory_gb with it), or make the model smaller.",
         FailureReason::Unschedulable => {
             "Ask for less (cpu_cores, memory_gb, gpu_cores, num_replicas), loosen node_selector and tolerations, or add nodes."
+        }
+        FailureReason::AddingNodes => {
+            "Wait until the nodes are there, with a longer time in timeouts, and apply again."
         }
         FailureReason::ImagePull => {
             "Check that the image is in the registry and that the cluster may pull it: image_pull_secret of the attachment."
@@ -181,6 +220,20 @@ mod tests {
         let diagnostic = unfinished("webservice double", Doing::Update, &failed);
         assert_eq!(diagnostic.summary, "The replicas of webservice double do not become ready");
         assert!(diagnostic.detail.contains("What served before keeps serving"), "{}", diagnostic.detail);
+    }
+
+    #[test]
+    fn a_failure_stands_on_the_argument_that_it_is_about() {
+        let about = |reason, message: &str| attribute(&Failure { reason, message: message.into(), ..failure() });
+        let short =
+            "no node takes pod p: 0/2 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint";
+        assert_eq!(about(FailureReason::Unschedulable, short), Some("memory_gb"));
+        let labels = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
+        assert_eq!(about(FailureReason::Unschedulable, labels), Some("node_selector"));
+        let account = "error looking up service account t/reader: serviceaccount \"reader\" not found";
+        assert_eq!(about(FailureReason::Admission, account), Some("service_account"));
+        assert_eq!(about(FailureReason::Admission, "denied by policy"), None);
+        assert_eq!(about(FailureReason::InitFailed, "init() raised"), Some("inference_config"));
     }
 
     #[test]

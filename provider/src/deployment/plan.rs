@@ -1,12 +1,18 @@
 //! What is planned of a deployment beyond the schema's own rules.
 
-use tfplugin::{Attr, Diagnostics};
+use std::time::Duration;
+
+use tfplugin::{Attr, Diagnostic, Diagnostics};
 
 use super::model::Deployment;
-use super::prepare;
+use super::{pod, prepare};
+use crate::cluster;
 use crate::diagnostics::OrExplain as _;
 use crate::provider::Settings;
-use crate::workspace::{Catalogue, EnvironmentBody, EnvironmentId};
+use crate::workspace::{Catalogue, ComputeId, EnvironmentBody, EnvironmentId};
+
+/// How long a plan waits for what is only a warning.
+const SHORTAGE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Fills in what can be known before apply, and lets what has changed outside of the configuration show as a change.
 pub async fn plan(
@@ -48,4 +54,28 @@ async fn plan_environment(
         planned.environment_version = prior.environment_version;
     }
     Ok(())
+}
+
+/// A warning when no node of the cluster could ever run what is planned anew. Where that cannot be found out, there is none.
+pub async fn shortage(
+    prior: Option<&Deployment>,
+    planned: &Deployment,
+    compute: &ComputeId,
+    settings: &Settings,
+) -> Option<Diagnostic> {
+    if prior.is_some_and(|prior| prior.pod == planned.pod) {
+        return None;
+    }
+    let wanted = pod::Configured::of(&planned.pod).effective(0);
+    let look = async { cluster::open(compute, settings).await.ok()??.shortage(&wanted).await.ok()? };
+    let shortage = tokio::time::timeout(SHORTAGE_PATIENCE, look).await.ok()??;
+    let warning = Diagnostic::warning(
+        "No node can run the replicas",
+        format!(
+            "In compute {}, {}.\n\nThe replicas wait until there is such a node. Unless the cluster adds one by \
+             itself, ask for less, or add nodes.",
+            compute.name, shortage.reason
+        ),
+    );
+    Some(warning.at_attribute(shortage.attribute))
 }

@@ -22,16 +22,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub(super) async fn config(kubeconfig: Option<PathBuf>) -> Result<Config, String> {
     let named = kubeconfig.is_some() || std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty());
     let mut config = if named {
-        let what = kubeconfig.as_ref().map_or("KUBECONFIG".to_owned(), |path| path.display().to_string());
-        let unusable = |error| format!("the kubeconfig {what} cannot be used: {}", super::chain(&error));
-        let options = KubeConfigOptions::default();
-        match kubeconfig {
-            Some(path) => {
-                let found = Kubeconfig::read_from(path).map_err(unusable)?;
-                Config::from_custom_kubeconfig(found, &options).await.map_err(unusable)?
-            }
-            None => Config::from_kubeconfig(&options).await.map_err(unusable)?,
-        }
+        of_kubeconfig(kubeconfig, None).await?
     } else {
         Config::incluster().map_err(|error| {
             let why = super::chain(&error);
@@ -44,6 +35,20 @@ pub(super) async fn config(kubeconfig: Option<PathBuf>) -> Result<Config, String
     // The watches have pauses of their own, and a failure that is waited out in silence would not be seen.
     config.default_retry = false;
     Ok(config)
+}
+
+/// By this file, else as kubectl finds its own, in this context or the current one.
+pub(crate) async fn of_kubeconfig(path: Option<PathBuf>, context: Option<String>) -> Result<Config, String> {
+    let what = path.as_ref().map_or("of KUBECONFIG or ~/.kube/config".to_owned(), |path| path.display().to_string());
+    let unusable = |error| format!("the kubeconfig {what} cannot be used: {}", super::chain(&error));
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    match path {
+        Some(path) => {
+            let found = Kubeconfig::read_from(path).map_err(unusable)?;
+            Config::from_custom_kubeconfig(found, &options).await.map_err(unusable)
+        }
+        None => Config::from_kubeconfig(&options).await.map_err(unusable),
+    }
 }
 
 /// Gets a path from the API server, for threads that may wait.

@@ -25,6 +25,8 @@ use std::path::PathBuf;
 use kube::api::Api;
 use tokio::sync::{mpsc, watch as news};
 
+pub(crate) use api::of_kubeconfig;
+
 use crate::config::Config;
 use engine::{Engine, Parts};
 use lease::Identity;
@@ -103,7 +105,7 @@ fn announce(listener: &std::net::TcpListener, status: &tokio::net::TcpListener) 
 }
 
 /// An error with all that caused it.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

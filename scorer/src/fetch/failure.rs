@@ -12,6 +12,9 @@ use serving::digest::Digest;
 pub(super) struct Failed(String);
 
 const AGAIN: &str = "run terraform apply again to put it back from its source";
+/// What is there under a name is taken for its content, and is not put again.
+const DELETE: &str = "delete the object of this digest from the storage, then run terraform apply again, which puts it back \
+                      from its source";
 
 impl Failed {
     /// What started this command has set a variable wrongly.
@@ -37,13 +40,16 @@ impl Failed {
                 Self(format!("Cannot fetch {object} ({digest}) from {location}: {}.", Failure::of(location, &error)))
             }
             DownloadError::Write(error) => Self(format!("Cannot fetch {object} ({digest}): {}", told(&error))),
-            error => Self(format!("Cannot fetch {object} ({digest}) from {location}: {error}; {AGAIN}.")),
+            DownloadError::Damaged => Self::content(location, object, digest, &error.to_string()),
+            DownloadError::Missing => {
+                Self(format!("Cannot fetch {object} ({digest}) from {location}: {error}; {AGAIN}."))
+            }
         }
     }
 
     /// A content came, and is not what it is to be.
     pub(super) fn content(location: &Location, object: &str, digest: &Digest, problem: &str) -> Self {
-        Self(format!("Cannot use {object} ({digest}) from {location}: {problem}; {AGAIN}."))
+        Self(format!("Cannot use {object} ({digest}) from {location}: {problem}; {DELETE}."))
     }
 
     pub(super) fn write(path: &Path, error: &io::Error) -> Self {

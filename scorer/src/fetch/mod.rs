@@ -41,7 +41,7 @@ pub(crate) fn fetch(py: Python<'_>) -> i32 {
         Err(failed) => {
             let message = failed.to_string();
             say(&message);
-            let event = ScorerEvent::Failed { reason: FailureReason::StartFailed, message, traceback: None };
+            let event = ScorerEvent::Failed { reason: FailureReason::FetchFailed, message, traceback: None };
             crate::control::send(None, &event);
             FAILED
         }

@@ -50,7 +50,7 @@ cluster-lint: ## Checks the Go sources
 # On the cluster of the environment, with images of what was built here.
 .PHONY: kubernetes-tests
 kubernetes-tests:
-	@$(CARGO) run --release --quiet --package xtask -- images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
+	@$(xtask) images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
 	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --no-fail-fast
 
 .PHONY: test-kubernetes

@@ -22,6 +22,9 @@ const TEXT_LIMIT: usize = 64 << 10;
 /// Libraries whose own tracing would drown the provider's; they log only what is wrong.
 const LIBRARIES: [&str; 8] = ["h2", "hyper", "hyper_util", "rustls", "tokio_rustls", "tokio_util", "tonic", "tower"];
 
+/// Libraries that quote what they receive, secrets too, and whose failures the provider tells itself.
+const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
+
 /// How much the provider `name` logs: `TF_LOG_PROVIDER_<NAME>`, else `TF_LOG_PROVIDER`, else `TF_LOG`, else nothing.
 #[must_use]
 pub fn level(environment: &Environment, name: &str) -> LevelFilter {
@@ -54,7 +57,10 @@ pub fn install(module: &str, level: LevelFilter) {
 
 fn subscriber(module: &str, level: LevelFilter, writer: impl Write + Send + 'static) -> impl Subscriber + Send + Sync {
     let quiet = level.min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(level).with_targets(LIBRARIES.map(|library| (library, quiet)));
+    let targets = Targets::new()
+        .with_default(level)
+        .with_targets(LIBRARIES.map(|library| (library, quiet)))
+        .with_targets(SILENT.map(|library| (library, LevelFilter::OFF)));
     let lines = HclogLayer { module: module.to_owned(), writer: Mutex::new(writer) };
     tracing_subscriber::registry().with(lines.with_filter(targets))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Event, Node};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::client::AuthError;
 use kube::core::Status;
@@ -95,6 +96,9 @@ impl fmt::Display for Problem {
             ),
             Self::Quota(message) => {
                 write!(f, "{message}; raise the ResourceQuota of the namespace, or ask for less")
+            }
+            Self::Refused(message) if message.contains("provided port is already allocated") => {
+                write!(f, "{message}; choose another router.node_port, or none, which leaves the choice to the cluster")
             }
             Self::Refused(message) => write!(f, "{message}"),
             Self::Conflict(owners) => write!(
@@ -189,6 +193,26 @@ impl Namespace {
         let api = self.api::<K>();
         let parameters = ListParams::default().labels(selector);
         Ok(self.call::<K, _>("list", selector, api.list(&parameters)).await?.items)
+    }
+
+    /// Whether there is an object of this name, for which the right to list suffices.
+    pub(super) async fn exists<K: Kind>(&self, name: &str) -> Result<bool, ApiError> {
+        let api = self.api::<K>();
+        let parameters = ListParams::default().fields(&format!("metadata.name={name}"));
+        Ok(!self.call::<K, _>("list", name, api.list(&parameters)).await?.items.is_empty())
+    }
+
+    /// Events about a pod.
+    pub(super) async fn events_of_pod(&self, pod: &str) -> Result<Vec<Event>, ApiError> {
+        let about = format!("involvedObject.kind=Pod,involvedObject.name={pod}");
+        let api = self.api::<Event>();
+        Ok(self.call::<Event, _>("list", pod, api.list(&ListParams::default().fields(&about))).await?.items)
+    }
+
+    /// The nodes of the cluster, which is an optional right.
+    pub(super) async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
+        let nodes = Api::<Node>::all(self.client());
+        Ok(self.ask("list", "nodes", nodes.list(&ListParams::default())).await?.items)
     }
 
     /// Creates an object; false if there is one of its name already.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
 use serving::cluster::{self, component, label};
 use serving::service::Service;
 
@@ -11,19 +12,50 @@ use super::api::Namespace;
 use super::labels;
 use crate::cluster::Error;
 
+/// All documents, those of services that are being removed, too.
+async fn list(namespace: &Namespace) -> Result<Vec<ConfigMap>, Error> {
+    let selector = format!("{} in ({}, {})", label::COMPONENT, component::DOCUMENT, component::WITHDRAWN);
+    Ok(namespace.list(&selector).await?)
+}
+
 /// Names of all services, sorted.
 pub(super) async fn names(namespace: &Namespace) -> Result<Vec<String>, Error> {
-    let selector = labels::selector(&[(label::COMPONENT, component::DOCUMENT)]);
-    let maps: Vec<ConfigMap> = namespace.list(&selector).await?;
     let name = |map: ConfigMap| map.metadata.labels?.remove(label::SERVICE);
-    let mut names: Vec<String> = maps.into_iter().filter_map(name).collect();
+    let mut names: Vec<String> = list(namespace).await?.into_iter().filter_map(name).collect();
     names.sort();
     Ok(names)
 }
 
+/// All services.
+pub(super) async fn all(namespace: &Namespace) -> Result<Vec<Service>, Error> {
+    list(namespace).await?.iter().map(parse).collect()
+}
+
 pub(super) async fn read(namespace: &Namespace, name: &str) -> Result<Option<Service>, Error> {
-    let Some(map) = namespace.get::<ConfigMap>(&cluster::document(name)).await? else { return Ok(None) };
-    parse(&map).map(Some)
+    let map = namespace.get::<ConfigMap>(&cluster::document(name)).await?;
+    map.as_ref().map(parse).transpose()
+}
+
+/// As [`read`], unless the service is being removed.
+pub(super) async fn read_served(namespace: &Namespace, name: &str) -> Result<Option<Service>, Error> {
+    let map = namespace.get::<ConfigMap>(&cluster::document(name)).await?;
+    map.as_ref().filter(|map| !is_withdrawn(map)).map(parse).transpose()
+}
+
+fn is_withdrawn(map: &ConfigMap) -> bool {
+    let component = map.metadata.labels.as_ref().and_then(|labels| labels.get(label::COMPONENT));
+    component.is_some_and(|component| component == component::WITHDRAWN)
+}
+
+/// Takes a document from the routers' sight. It stays until all of its service is gone, so that a removal which stops
+/// half-way is finished by the next.
+pub(super) async fn withdraw(namespace: &Namespace, name: &str) -> Result<(), Error> {
+    let name = cluster::document(name);
+    if namespace.get::<ConfigMap>(&name).await?.is_some() {
+        let labels = json!({ "metadata": { "labels": { (label::COMPONENT): component::WITHDRAWN } } });
+        namespace.merge::<ConfigMap>(&name, &labels).await?;
+    }
+    Ok(())
 }
 
 /// Writes a document if the present one has the generation `expected`.

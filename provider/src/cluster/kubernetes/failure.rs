@@ -10,11 +10,20 @@ use super::workload::{FETCH, SCORER};
 /// Failures in a row without a reason of the scorer's own that make a crash terminal.
 const TERMINAL_CRASHES: u32 = 2;
 
-/// A failure, and the container whose log says more.
+/// A failure, and where to look for more of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) failure: Failure,
-    pub(super) log: Option<Log>,
+    pub(super) more: Option<More>,
+}
+
+/// Who says more of a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    /// The log of a container.
+    Log(Log),
+    /// Those who find nodes for this pod.
+    Scheduling { pod: String },
 }
 
 /// A log to look at.
@@ -28,10 +37,17 @@ pub(super) struct Log {
 
 /// The most telling failure of these pods, all of one template, and of their Deployment.
 pub(super) fn find(deployment: Option<&Deployment>, pods: &[&Pod]) -> Option<Found> {
-    let mut all: Vec<Found> = pods.iter().filter_map(|pod| of_pod(pod)).collect();
-    all.extend(deployment.and_then(of_deployment));
     // What ends the wait before what may pass; what was said by a script before what is only seen from outside.
-    all.into_iter().max_by_key(|found| (found.failure.terminal, found.failure.traceback.is_some(), found.failure.count))
+    let weight = |found: &Found| (found.failure.terminal, found.failure.traceback.is_some(), found.failure.count);
+    let of_pods = pods.iter().filter_map(|pod| of_pod(pod)).max_by_key(weight);
+    match (of_pods, deployment.and_then(of_deployment)) {
+        // A pod says why the time was not enough.
+        (Some(mut found), Some(over)) if over.failure.reason == FailureReason::InitTimeout => {
+            found.failure.terminal = true;
+            Some(found)
+        }
+        (of_pods, of_deployment) => of_pods.into_iter().chain(of_deployment).max_by_key(weight),
+    }
 }
 
 fn plain(reason: FailureReason, message: String, terminal: bool) -> Failure {
@@ -63,7 +79,7 @@ fn of_deployment(deployment: &Deployment) -> Option<Found> {
             _ => None,
         }
     });
-    failure.map(|failure| Found { failure, log: None })
+    failure.map(|failure| Found { failure, more: None })
 }
 
 fn of_pod(pod: &Pod) -> Option<Found> {
@@ -75,12 +91,12 @@ fn of_pod(pod: &Pod) -> Option<Found> {
     {
         let why = condition.message.clone().unwrap_or_default();
         let failure = plain(FailureReason::Unschedulable, format!("no node takes pod {name}: {why}"), false);
-        return Some(Found { failure, log: None });
+        return Some(Found { failure, more: Some(More::Scheduling { pod: name }) });
     }
     if status.phase.as_deref() == Some("Failed") {
         let why = [status.reason.as_deref(), status.message.as_deref()].into_iter().flatten().collect::<Vec<_>>();
         let failure = plain(FailureReason::Evicted, format!("pod {name} was ended: {}", why.join(": ")), false);
-        return Some(Found { failure, log: None });
+        return Some(Found { failure, more: None });
     }
     let of = |statuses: &Option<Vec<ContainerStatus>>, container| {
         let mut named = statuses.iter().flatten().filter(|status| status.name == container);
@@ -97,11 +113,11 @@ fn of_container(pod: &Pod, name: &str, container: &'static str, status: &Contain
         let why = waiting.message.clone().unwrap_or_default();
         match reason {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" => {
-                return Some(Found { failure: image(status, reason, &why), log: None });
+                return Some(Found { failure: image(status, reason, &why), more: None });
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                 let message = format!("container {container} of pod {name} cannot be started: {why}");
-                return Some(Found { failure: plain(FailureReason::StartFailed, message, false), log: None });
+                return Some(Found { failure: plain(FailureReason::StartFailed, message, false), more: None });
             }
             _ => {}
         }
@@ -116,7 +132,7 @@ fn of_container(pod: &Pod, name: &str, container: &'static str, status: &Contain
     };
     let count = u32::try_from(status.restart_count).unwrap_or(0) + u32::from(!previous);
     let failure = ending(pod, container, ended, count.max(1));
-    Some(Found { failure, log: Some(Log { pod: name.to_owned(), container, previous }) })
+    Some(Found { failure, more: Some(More::Log(Log { pod: name.to_owned(), container, previous })) })
 }
 
 fn image(status: &ContainerStatus, reason: &str, why: &str) -> Failure {
@@ -154,7 +170,8 @@ fn ending(pod: &Pod, container: &'static str, ended: &ContainerStateTerminated, 
     }
     let said = ended.message.as_deref().and_then(|text| serde_json::from_str(text.trim()).ok());
     if let Some(ScorerEvent::Failed { reason, message, traceback }) = said {
-        let terminal = repeated || !matches!(reason, FailureReason::Crashed | FailureReason::StartFailed);
+        let terminal = repeated
+            || !matches!(reason, FailureReason::Crashed | FailureReason::StartFailed | FailureReason::FetchFailed);
         return Failure { reason, message, traceback, terminal, ..base };
     }
     if let (Some("StartError" | "ContainerCannotRun"), Some(why)) = (ended.reason.as_deref(), &ended.message) {

@@ -65,7 +65,7 @@ fn a_crash_is_terminal_when_it_repeats_and_its_log_is_that_before_the_restart() 
     let pod = pod(scorer(waiting, ended(139), 2));
     let again = find(None, &[&pod]).expect("a failure");
     assert!(again.failure.terminal);
-    assert_eq!(again.log, Some(Log { pod: "diabetes-1".into(), container: SCORER, previous: true }));
+    assert_eq!(again.more, Some(More::Log(Log { pod: "diabetes-1".into(), container: SCORER, previous: true })));
 }
 
 #[test]
@@ -101,4 +101,20 @@ fn a_pod_that_is_well_has_no_failure() {
         "state": { "running": {} }, "lastState": { "terminated": { "exitCode": 1 } },
     }] });
     assert_eq!(find(None, &[&pod(running)]), None);
+}
+
+#[test]
+fn a_deadline_that_is_over_is_told_by_what_the_pod_waits_for() {
+    let over = json!({ "conditions": [{
+        "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out",
+    }] });
+    let deployment: Deployment =
+        serde_json::from_value(json!({ "metadata": {}, "spec": { "selector": {}, "template": {} }, "status": over }))
+            .expect("a Deployment");
+    let stranded = pod(json!({ "conditions": [{ "type": "PodScheduled", "status": "False", "message": "no cpu" }] }));
+    let failure = find(Some(&deployment), &[&stranded]).expect("a failure").failure;
+    assert_eq!((failure.reason, failure.terminal), (FailureReason::Unschedulable, true));
+    let slow = pod(json!({ "conditions": [] }));
+    let failure = find(Some(&deployment), &[&slow]).expect("a failure").failure;
+    assert_eq!((failure.reason, failure.terminal), (FailureReason::InitTimeout, true));
 }

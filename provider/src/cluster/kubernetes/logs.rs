@@ -5,7 +5,7 @@ use kube::api::LogParams;
 use serving::cluster::{component, label};
 
 use super::api::{ApiError, Namespace, Problem};
-use super::failure::{Found, Log};
+use super::failure::Log;
 use super::labels;
 use super::workload::{FETCH, SCORER};
 use crate::cluster::{Error, ReplicaLog};
@@ -41,14 +41,9 @@ pub(super) async fn tail(namespace: &Namespace, service: &str, lines: usize) -> 
     Ok(logs)
 }
 
-/// Adds the end of the log to a failure, if it can be had.
-pub(super) async fn with_log(namespace: &Namespace, mut found: Found) -> Found {
-    let Some(log) = &found.log else { return found };
-    match read(namespace, log, FAILURE).await {
-        Ok(text) => found.failure.log_tail = text.lines().map(str::to_owned).collect(),
-        Err(error) => tracing::debug!("the failure is told without its log: {error}"),
-    }
-    found
+/// The last lines of a container that failed.
+pub(super) async fn of_failure(namespace: &Namespace, log: &Log) -> Result<Vec<String>, ApiError> {
+    Ok(read(namespace, log, FAILURE).await?.lines().map(str::to_owned).collect())
 }
 
 /// The logs that tell of a pod's life so far, oldest first: of the fetch only while the scorer has none, and what a

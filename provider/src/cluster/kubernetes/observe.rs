@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde_json::Value;
 use serving::admin::{ReplicaState, ReplicaStatus, ServiceStatus, VersionStatus};
 use serving::cluster::{self, Confirmation, component, label};
 use serving::service::{Service, Version};
 
 use super::api::Namespace;
+use super::explain::explain;
 use super::failure;
 use super::workload::{self, Site};
-use super::{documents, drift, labels, logs};
+use super::{documents, drift, labels};
 use crate::cluster::{Error, Router};
 
 /// A router that answers callers, and what it serves.
@@ -53,7 +56,7 @@ pub(super) async fn service(
     (id, site): (&str, &Site),
     name: &str,
 ) -> Result<Option<ServiceStatus>, Error> {
-    let document = documents::read(namespace, name).await?;
+    let document = documents::read_served(namespace, name).await?;
     let selector = labels::of_service(component::SCORER, name);
     let pods: Vec<Pod> = namespace.list(&selector).await?;
     let routers = routers(namespace).await?;
@@ -65,6 +68,7 @@ pub(super) async fn service(
         return Err(Error::NotRunning { compute: id.to_owned() });
     }
     let deployments: Vec<Deployment> = namespace.list(&selector).await?;
+    let budgets: Vec<PodDisruptionBudget> = namespace.list(&selector).await?;
     let mut versions = BTreeMap::new();
     for (version_name, version) in &document.versions {
         let of = |labels: Option<&BTreeMap<String, String>>| {
@@ -76,7 +80,8 @@ pub(super) async fn service(
             router.confirmation.diverted.get(name).is_some_and(|versions| versions.contains(version_name))
         });
         let status = version_status(namespace, version, &mine, deployment).await?;
-        let drifted = drifted(site, &document, version_name, deployment);
+        let budget = budgets.iter().find(|budget| of(budget.metadata.labels.as_ref()));
+        let drifted = drifted(site, &document, version_name, (deployment, budget));
         versions.insert(version_name.clone(), VersionStatus { diverted, drifted, ..status });
     }
     // Replicas of versions that the document does not have any more.
@@ -143,19 +148,27 @@ async fn version_status(
             .filter(|pod| labelled(pod, label::REVISION).as_ref() == Some(&status.revision))
             .collect();
         if let Some(found) = failure::find(deployment, &wanted) {
-            status.failure = Some(logs::with_log(namespace, found).await.failure);
+            status.failure = Some(explain(namespace, found).await);
         }
     }
     Ok(status)
 }
 
-/// What of a version's Deployment is not as it was applied.
-fn drifted(site: &Site, service: &Service, version: &str, found: Option<&Deployment>) -> Option<String> {
+/// What of a version's workload is not as it was applied.
+fn drifted(
+    site: &Site,
+    service: &Service,
+    version: &str,
+    (deployment, budget): (Option<&Deployment>, Option<&PodDisruptionBudget>),
+) -> Option<String> {
     let wanted = workload::build(site, service, version, service.versions.get(version)?).ok()?;
-    let Some(found) = found else { return Some(format!("Deployment {} is gone", wanted.name)) };
-    let found = serde_json::to_value(found).ok()?;
-    let path = drift::first(&wanted.deployment["spec"], &found["spec"])?;
-    Some(format!("spec{path} of Deployment {} was changed", wanted.name))
+    let changed = |kind: &str, wanted_object: &Value, found: Option<serde_json::Result<Value>>| {
+        let Some(found) = found else { return Some(format!("{kind} {} is gone", wanted.name)) };
+        let path = drift::first(&wanted_object["spec"], &found.ok()?["spec"])?;
+        Some(format!("spec{path} of {kind} {} was changed", wanted.name))
+    };
+    changed("Deployment", &wanted.deployment, deployment.map(serde_json::to_value))
+        .or_else(|| changed("PodDisruptionBudget", &wanted.disruption_budget, budget.map(serde_json::to_value)))
 }
 
 fn labelled(pod: &Pod, name: &str) -> Option<String> {
@@ -180,7 +193,8 @@ fn state(pod: &Pod) -> ReplicaState {
     }
     let Some(status) = &pod.status else { return ReplicaState::Starting };
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    if conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True") {
+    // As the router has it. `Ready` is false for all pods of a node for a while after the API server was away.
+    if conditions.iter().any(|condition| condition.type_ == "ContainersReady" && condition.status == "True") {
         return ReplicaState::Ready;
     }
     let containers = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();

@@ -19,7 +19,8 @@ const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'s
     Right { group, resource, verbs }
 }
 
-const WRITE: &[&str] = &["get", "list", "create", "patch", "delete"];
+const WRITE: &[&str] = &["list", "create", "patch", "delete"];
+const READ_AND_WRITE: &[&str] = &["get", "list", "create", "patch", "delete"];
 /// What is also granted to the router, whose every right the grantor must have itself.
 const WRITE_AND_WATCH: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
 
@@ -27,11 +28,11 @@ const WRITE_AND_WATCH: &[&str] = &["get", "list", "watch", "create", "update", "
 pub const NAMESPACED: &[Right] = &[
     right("", "configmaps", WRITE_AND_WATCH),
     right("", "secrets", WRITE_AND_WATCH),
-    right("", "services", WRITE),
+    right("", "services", READ_AND_WRITE),
     right("", "serviceaccounts", WRITE),
     right("", "pods", &["get", "list", "watch"]),
     right("", "pods/log", &["get"]),
-    right("apps", "deployments", WRITE),
+    right("apps", "deployments", READ_AND_WRITE),
     right("policy", "poddisruptionbudgets", WRITE),
     right("networking.k8s.io", "networkpolicies", WRITE),
     right("rbac.authorization.k8s.io", "roles", WRITE),
@@ -40,7 +41,8 @@ pub const NAMESPACED: &[Right] = &[
 ];
 
 /// What is of use in the namespace, and not needed.
-pub const NAMESPACED_OPTIONAL: &[Right] = &[right("autoscaling", "horizontalpodautoscalers", &["list"])];
+pub const NAMESPACED_OPTIONAL: &[Right] =
+    &[right("", "events", &["list"]), right("autoscaling", "horizontalpodautoscalers", &["list"])];
 
 /// What is of use in the whole cluster, and not needed.
 pub const CLUSTER_OPTIONAL: &[Right] =

@@ -17,7 +17,7 @@ const WITHDRAWAL_SECONDS: u64 = 2;
 /// Seconds beyond the longest request that a pod may take to end.
 const END_SECONDS: u64 = 10;
 /// Name of the container that scores, for logs and states.
-pub(super) const SCORER: &str = "scorer";
+pub(super) const SCORER: &str = cluster::SCORER_CONTAINER;
 /// Name of the container that fetches code and models.
 pub(super) const FETCH: &str = "fetch";
 
@@ -131,6 +131,8 @@ fn pod_spec(site: &Site, service: &Service, version: &Version, (pod, image): (&P
     let app = |read_only: bool| json!({ "name": "app", "mountPath": cluster::APP_ROOT, "readOnly": read_only });
     let scratch = json!({ "name": "tmp", "mountPath": "/tmp" });
     let mut spec = json!({
+        // Written always: the cluster copies it to a second field, which would bring back what is only left out.
+        "serviceAccountName": pod.service_account.as_deref().unwrap_or("default"),
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds":
@@ -200,9 +202,6 @@ fn pod_spec(site: &Site, service: &Service, version: &Version, (pod, image): (&P
         "nodeSelector": pod.node_selector,
         "tolerations": pod.tolerations,
     });
-    if let Some(account) = &pod.service_account {
-        spec["serviceAccountName"] = account.as_str().into();
-    }
     if let Some(class) = &pod.priority_class {
         spec["priorityClassName"] = class.as_str().into();
     }

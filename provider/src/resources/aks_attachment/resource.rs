@@ -78,7 +78,7 @@ impl Resource for AksAttachmentResource {
             return Err(Diagnostic::error(failed(), detail).at_attribute("workspace_id").into());
         }
         let config: AksAttachment = context.config_model()?;
-        let wanted = settings::of(&planned, &config);
+        let wanted = settings::of(&planned, &config, None);
         let namespace = match &planned.namespace {
             Attr::Known(namespace) => namespace.clone(),
             _ => default_namespace(&workspace_name(&id.workspace, &provider).await.unwrap_or_default()),
@@ -160,7 +160,7 @@ impl Resource for AksAttachmentResource {
         let mut place = place(&id, &compute.body).or_explain(failed())?;
         place.connection.clone_from(planned.connection.require("connection")?);
         let config: AksAttachment = context.config_model()?;
-        let wanted = settings::of(&planned, &config);
+        let wanted = settings::of(&planned, &config, Some(&before));
         let installer = installer(&id, &place, &provider)
             .await
             .or_explain(failed())
@@ -494,7 +494,7 @@ fn explained(summary: String, error: &InstallError) -> Diagnostic {
     if *timed_out {
         detail.push_str("\n\nIf it only needs more time, raise the operation's time in the `timeouts` block.");
     }
-    Diagnostic::error(summary, detail)
+    Diagnostic::error(summary, detail).at_attribute("router")
 }
 
 fn sentence(text: &str) -> String {

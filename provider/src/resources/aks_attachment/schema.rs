@@ -165,7 +165,10 @@ fn router() -> Attribute {
     let object = Object::new()
         .attribute(
             "image",
-            text("Image of the router. Default: that of this release, `ghcr.io/openazureml/azureml-fe:<router_version>`.")
+            text(
+                "Image of the router. Default: that of this release by its digest, which the `images.json` beside the provider \
+                 names; without one, or for another `router_version`, `ghcr.io/openazureml/azureml-fe:<router_version>`.",
+            )
                 .validate(filled()),
         )
         .attribute(

@@ -8,9 +8,10 @@ use tfplugin::{Attr, AttributePath, Diagnostic, Diagnostics};
 use super::issuers;
 use super::model::{AksAttachment, RouterBlock, TolerationBlock};
 use crate::cluster::kubernetes::attachment::{Attachment, LoadBalancer, Purpose, Router, ServiceType};
+use crate::registry::Managed;
 
-/// What a plan says. `config` tells what is configured and what only computed.
-pub(super) fn of(planned: &AksAttachment, config: &AksAttachment) -> Attachment {
+/// What a plan says. `config` tells what is configured and what only computed; `before` is what was applied last.
+pub(super) fn of(planned: &AksAttachment, config: &AksAttachment, before: Option<&Attachment>) -> Attachment {
     let text = |value: &Attr<String>| value.clone().known();
     let configured_image = planned.router.get().and_then(|router| text(&router.image));
     let version = text(&planned.router_version).unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
@@ -28,10 +29,23 @@ pub(super) fn of(planned: &AksAttachment, config: &AksAttachment) -> Attachment 
         external_url: text(&planned.external_url),
         force_conflicts: planned.force_conflicts.unwrap_or_default(),
         token_issuers: issuers::wanted(&planned.token_issuers),
-        image: configured_image.unwrap_or_else(|| Attachment::image_of(&version)),
+        image: configured_image.unwrap_or_else(|| default_image(&version, before, Managed::installed())),
         version: None,
         base_url: None,
     }
+}
+
+/// The image of a version that nobody has configured. The same version keeps the same image.
+fn default_image(version: &str, before: Option<&Attachment>, managed: Managed) -> String {
+    let kept = before.filter(|before| before.router.as_ref().is_none_or(|router| router.image.is_none()));
+    let same = |before: &&Attachment| {
+        Attachment::version_of(&before.image).or(before.version.as_deref()).is_some_and(|found| found == version)
+    };
+    if let Some(before) = kept.filter(same) {
+        return before.image.clone();
+    }
+    let of_release = managed.router.filter(|_| version == env!("CARGO_PKG_VERSION"));
+    of_release.unwrap_or_else(|| Attachment::image_of(version))
 }
 
 fn router(block: &RouterBlock) -> Router {
@@ -135,4 +149,26 @@ pub(super) fn check(config: &AksAttachment) -> Diagnostics {
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_runs_the_image_of_its_release_by_digest_and_keeps_it() {
+        let ours = env!("CARGO_PKG_VERSION");
+        let managed = || Managed { router: Some("ghcr.io/x/azureml-fe@sha256:1".into()), scorer: None };
+        let image = default_image(ours, None, managed());
+        assert_eq!(image, "ghcr.io/x/azureml-fe@sha256:1");
+        assert_eq!(default_image("0.0.1", None, managed()), Attachment::image_of("0.0.1"), "of another release");
+        assert_eq!(default_image(ours, None, Managed::default()), Attachment::image_of(ours));
+
+        let before = Attachment { image: image.clone(), version: Some(ours.into()), ..Attachment::default() };
+        assert_eq!(default_image(ours, Some(&before), Managed::default()), image);
+        assert_eq!(default_image("9.9.9", Some(&before), Managed::default()), Attachment::image_of("9.9.9"));
+        let router = Some(Router { image: Some(image), ..Router::default() });
+        let configured = Attachment { router, ..before };
+        assert_eq!(default_image(ours, Some(&configured), Managed::default()), Attachment::image_of(ours));
+    }
 }

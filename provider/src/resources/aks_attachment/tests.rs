@@ -23,7 +23,7 @@ fn what_was_configured_comes_back_as_it_was_written() {
     };
     let config = AksAttachment { router: Attr::Known(router.clone()), ..AksAttachment::default() };
     let planned = AksAttachment { router_version: "1.2.3".into(), namespace: "azureml-ws".into(), ..config.clone() };
-    let attachment = settings::of(&planned, &config);
+    let attachment = settings::of(&planned, &config, None);
     assert_eq!(attachment.image, Attachment::image_of("1.2.3"));
     assert_eq!((&attachment.namespace, &attachment.router_version), (&None, &None), "only computed");
     let read = Attachment::read(&attachment.write());

@@ -10,8 +10,8 @@ use crate::cluster::deploy::Unfinished;
 use crate::cluster::endpoint::{self, VersionChange};
 use crate::cluster::{Cluster, EndpointVersionId, Error};
 use crate::deployment::failure::{self, Doing};
-use crate::deployment::prepare;
 use crate::deployment::service::{catalogue, cluster, limits};
+use crate::deployment::{self, prepare};
 use crate::diagnostics::{OrExplain as _, explain, sentence};
 use crate::provider::Settings;
 use crate::workspace::Catalogue;
@@ -35,7 +35,17 @@ impl Resource for EndpointVersionResource {
     }
 
     async fn plan(&self, context: &mut Context<Settings>, plan: &mut Plan<EndpointVersion>) -> Result<(), Diagnostics> {
-        plan::plan(plan, &context.data()).await
+        plan::plan(plan, &context.data()).await?;
+        let Some(planned) = &plan.planned else { return Ok(()) };
+        if let Ok(id) = planned_id(planned) {
+            let prior = plan.prior.as_ref().map(|prior| &prior.deployment);
+            let settings = context.data();
+            let warning = deployment::plan::shortage(prior, &planned.deployment, &id.endpoint.compute, &settings).await;
+            if let Some(warning) = warning {
+                context.warn(warning);
+            }
+        }
+        Ok(())
     }
 
     async fn create(

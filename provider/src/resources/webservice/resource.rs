@@ -12,9 +12,9 @@ use crate::cluster::deploy::{self, Change};
 use crate::cluster::wait::Stopped;
 use crate::cluster::{Cluster, Error, ServiceId};
 use crate::deployment::failure::{self, Doing};
-use crate::deployment::prepare;
 use crate::deployment::schema::state;
 use crate::deployment::service::{self, Claim, catalogue, check_rules, cluster, limits};
+use crate::deployment::{self, prepare};
 use crate::diagnostics::{OrExplain as _, explain, sentence};
 use crate::provider::Settings;
 
@@ -37,7 +37,17 @@ impl Resource for WebserviceResource {
     }
 
     async fn plan(&self, context: &mut Context<Settings>, plan: &mut Plan<Webservice>) -> Result<(), Diagnostics> {
-        plan::plan(plan, &context.data()).await
+        plan::plan(plan, &context.data()).await?;
+        let Some(planned) = &plan.planned else { return Ok(()) };
+        if let Ok(id) = planned_id(planned) {
+            let prior = plan.prior.as_ref().map(|prior| &prior.deployment);
+            let settings = context.data();
+            let warning = deployment::plan::shortage(prior, &planned.deployment, &id.compute, &settings).await;
+            if let Some(warning) = warning {
+                context.warn(warning);
+            }
+        }
+        Ok(())
     }
 
     async fn create(&self, context: &mut Context<Settings>, planned: Webservice) -> Result<Webservice, Diagnostics> {

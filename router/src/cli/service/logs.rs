@@ -1,4 +1,4 @@
-//! `logs`: the log files of a service's replicas as one stream.
+//! `logs`: the logs of a service's replicas as one stream; those of a local compute are files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serving::layout;
 
 use super::view::{document, read as read_document, status};
-use super::{Compute, Failure, Noun};
+use super::{Compute, Failure, Noun, pods};
 
 /// How often a followed log is looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -17,24 +17,37 @@ const POLL: Duration = Duration::from_millis(250);
 const TAIL_BYTES: u64 = 4 << 20;
 
 /// Arguments of `logs`.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(in crate::cli) struct Args {
-    #[command(flatten)]
-    pub(super) compute: Compute,
+    /// Directory of the local compute (`directory` of the resource `azureml_local_compute`).
+    #[arg(long, short, value_name = "DIRECTORY", required_unless_present = "namespace", conflicts_with = "namespace")]
+    directory: Option<PathBuf>,
+    /// Namespace of the compute in a cluster (`namespace` of the resource `azureml_aks_attachment`).
+    #[arg(long)]
+    namespace: Option<String>,
+    /// How to reach the cluster; else by KUBECONFIG or `~/.kube/config`.
+    #[arg(long, value_name = "FILE", requires = "namespace")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; else its current one.
+    #[arg(long, requires = "namespace")]
+    pub(super) context: Option<String>,
     /// Its name.
-    name: String,
+    pub(super) name: String,
     /// Only this version.
     #[arg(long)]
-    version: Option<String>,
-    /// Only this replica, by its id.
+    pub(super) version: Option<String>,
+    /// Only this replica, by its id: in a cluster, the name of its pod.
     #[arg(long)]
-    replica: Option<String>,
+    pub(super) replica: Option<String>,
     /// Lines of each replica that are printed at first.
     #[arg(long, default_value_t = 100)]
-    lines: usize,
+    pub(super) lines: usize,
+    /// Only what was written in the last so many seconds.
+    #[arg(long, value_name = "SECONDS", requires = "namespace")]
+    pub(super) since: Option<i64>,
     /// Go on with what is written from now on, also by replicas that start later.
     #[arg(long, short)]
-    follow: bool,
+    pub(super) follow: bool,
 }
 
 /// A log file, and how far it was printed.
@@ -45,15 +58,15 @@ struct Source {
 }
 
 /// One line of a log.
-struct Line {
+pub(super) struct Line {
     /// The time that it starts with, or that of the line before; empty if there was none yet.
-    time: String,
-    id: String,
-    text: String,
+    pub(super) time: String,
+    pub(super) id: String,
+    pub(super) text: String,
 }
 
 /// Puts the replicas' lines in the order of their times. What a script prints without a time stays after the line before.
-fn print(out: &mut impl Write, mut lines: Vec<Line>) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, mut lines: Vec<Line>) -> io::Result<()> {
     lines.sort_by(|one, other| one.time.cmp(&other.time));
     for line in lines {
         writeln!(out, "{} | {}", line.id, line.text)?;
@@ -69,8 +82,20 @@ fn time(text: &str) -> Option<&str> {
     time.bytes().zip(FORM).all(fits).then_some(time)
 }
 
-/// Prints the logs. The files are the same with and without a supervisor.
+/// Prints the logs.
 pub(super) fn run(noun: Noun, args: &Args) -> Result<(), Failure> {
+    match (&args.directory, &args.namespace) {
+        (_, Some(namespace)) => pods::run(noun, args, namespace),
+        (Some(directory), None) => {
+            Compute { directory: directory.clone() }.enter()?;
+            files(noun, args)
+        }
+        (None, None) => Err(Failure::failed("neither --directory nor --namespace is given".to_owned())),
+    }
+}
+
+/// The files are the same with and without a supervisor.
+fn files(noun: Noun, args: &Args) -> Result<(), Failure> {
     // Logs of a removed service, or beside a broken document, are still worth reading.
     if read_document(&args.name).is_ok() {
         document(noun, "logs", &args.name)?;

@@ -1,9 +1,10 @@
-//! `azureml-fe service` and `azureml-fe endpoint`: what runs on a local compute. Both are the same commands, each for its own
+//! `azureml-fe service` and `azureml-fe endpoint`: what runs on a local compute, and its logs in a cluster. Both are the same commands, each for its own
 //! kind of document.
 
 mod keys;
 mod list;
 mod logs;
+mod pods;
 mod show;
 mod versions;
 mod view;
@@ -116,9 +117,6 @@ pub(super) fn run(noun: Noun, command: Command) -> Result<(), Failure> {
             compute.enter()?;
             token::run(&view::document(noun, "token", &name)?, lifetime, json)
         }
-        Command::Logs(args) => {
-            args.compute.enter()?;
-            logs::run(noun, &args)
-        }
+        Command::Logs(args) => logs::run(noun, &args),
     }
 }

@@ -1,10 +1,11 @@
 //! Whether the cluster is as large as its purpose wants.
 
 use k8s_openapi::api::core::v1::Node;
-use kube::api::ListParams;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::api::{ApiError, Problem};
 use super::super::attachment::Attachment;
+use super::super::fit::amount;
 use super::{InstallError, Installer};
 
 /// What is known of the cluster's size.
@@ -40,17 +41,12 @@ impl Installer {
     }
 
     pub(super) async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
-        let nodes = kube::Api::<Node>::all(self.namespace.client());
-        Ok(self.namespace.ask("list", "nodes", nodes.list(&ListParams::default())).await?.items)
+        self.namespace.nodes().await
     }
 }
 
-/// Cores of a node: `4`, or `3920m`.
+/// Cores of a node.
 fn cores(node: &Node) -> f64 {
-    let text = node.status.as_ref().and_then(|status| status.capacity.as_ref()?.get("cpu").map(|cpu| cpu.0.clone()));
-    let text = text.unwrap_or_default();
-    match text.strip_suffix('m') {
-        Some(milli) => milli.parse().unwrap_or(0.0) / 1000.0,
-        None => text.parse().unwrap_or(0.0),
-    }
+    let capacity = node.status.as_ref().and_then(|status| status.capacity.as_ref()?.get("cpu"));
+    capacity.and_then(|Quantity(text)| amount(text)).unwrap_or(0.0)
 }

@@ -1,6 +1,6 @@
 use serving::cluster::Ownership;
 
-use super::super::api::ApiError;
+use super::super::api::{ApiError, Problem};
 use super::ready::NotReady;
 use crate::cluster::Error;
 use crate::diagnostics::Blame;
@@ -90,6 +90,17 @@ impl Blame for InstallError {
             Self::NoAddress { .. } => Some("external_url"),
             Self::TooSmall { .. } => Some("cluster_purpose"),
             Self::Cluster(error) => error.attribute(),
+            Self::Api(error) => match &error.problem {
+                Problem::Forbidden(_)
+                | Problem::Unauthorized
+                | Problem::Credentials(_)
+                | Problem::Unreachable(_)
+                | Problem::Certificate(_) => Some("connection"),
+                Problem::Terminating | Problem::Absent(_) => Some("namespace"),
+                Problem::Conflict(_) => Some("force_conflicts"),
+                Problem::Refused(message) if message.contains("nodePort") => Some("router"),
+                _ => None,
+            },
             _ => None,
         }
     }

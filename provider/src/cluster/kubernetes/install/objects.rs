@@ -93,11 +93,11 @@ impl Installer {
         Ok(Found { running, missing, replicas, image, service_type, storage })
     }
 
-    /// Whether an object is there. One that may not be read is taken to be: a plan by an identity with fewer rights shows
-    /// no change for it.
+    /// Whether an object is there, without the right to get it, which nothing else needs. One that may not be seen is taken
+    /// to be: a plan by an identity with fewer rights shows no change for it.
     async fn there<K: Kind>(&self, name: &str) -> Result<bool, ApiError> {
-        match self.namespace.get::<K>(name).await {
-            Ok(found) => Ok(found.is_some()),
+        match self.namespace.exists::<K>(name).await {
+            Ok(there) => Ok(there),
             Err(ApiError { problem: Problem::Forbidden(_), .. }) => Ok(true),
             Err(error) => Err(error),
         }

@@ -5,20 +5,19 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serving::admin::{Failure, FailureReason};
+use serving::admin::Failure;
 use serving::cluster::{ROUTER, component, label};
 use tokio::time::Instant;
 
 use super::super::api::ApiError;
-use super::super::{failure, labels, logs, observe};
+use super::super::explain::explain;
+use super::super::{failure, labels, observe};
 use super::manifests::TEMPLATE;
 use super::{InstallError, Installer, pause};
 use crate::cluster::Router;
-use crate::cluster::wait::{API_PATIENCE, Limits};
+use crate::cluster::wait::{API_PATIENCE, Limits, Stranded};
 
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long no node may take a pod: a cluster autoscaler adds nodes in this time.
-const UNSCHEDULABLE_GRACE: Duration = Duration::from_mins(5);
 /// How long routers that are ready may take to say which version they are.
 const CONFIRMATION_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -46,17 +45,13 @@ struct Rollout {
 impl Installer {
     /// Waits until all routers run what was applied last. Returns their version, if they tell it.
     pub async fn ready(&self, limits: &Limits) -> Result<Option<String>, InstallError> {
-        let (mut reached, mut unschedulable) = (Instant::now(), None);
+        let (mut reached, mut stranded) = (Instant::now(), Stranded::default());
         let (mut said, mut known) = (String::new(), String::new());
         loop {
             let error = match self.look().await {
                 Ok((rollout, _)) if rollout.done => return self.version(limits).await,
                 Ok((rollout, failure)) => {
                     reached = Instant::now();
-                    let scheduling =
-                        failure.as_ref().is_some_and(|failure| failure.reason == FailureReason::Unschedulable);
-                    unschedulable = if scheduling { unschedulable.or(Some(Instant::now())) } else { None };
-                    let waited = unschedulable.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     let timed_out = limits.remaining().is_zero();
                     let last = failure.as_ref().is_some_and(|failure| failure.terminal);
                     known = failure.as_ref().map_or_else(
@@ -67,7 +62,7 @@ impl Installer {
                         tracing::info!(namespace = self.namespace.name(), "router: {}", rollout.progress);
                         said.clone_from(&rollout.progress);
                     }
-                    if timed_out || last || waited >= UNSCHEDULABLE_GRACE {
+                    if stranded.for_good(failure.as_ref()) || timed_out || last {
                         let namespace = self.namespace.name().to_owned();
                         let timed_out = timed_out && !last;
                         return Err(NotReady { namespace, progress: rollout.progress, failure, timed_out }.into());
@@ -106,7 +101,7 @@ impl Installer {
             .filter(|pod| template(&pod.metadata) == wanted_template && pod.metadata.deletion_timestamp.is_none())
             .collect();
         let failure = match failure::find(Some(&deployment), &wanted) {
-            Some(found) => Some(logs::with_log(&self.namespace, found).await.failure),
+            Some(found) => Some(explain(&self.namespace, found).await),
             None => None,
         };
         Ok((rollout, failure))
