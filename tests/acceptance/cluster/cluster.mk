@@ -49,9 +49,9 @@ cluster-lint: ## Checks the Go sources
 
 # On the cluster of the environment, with images of what was built here.
 .PHONY: kubernetes-tests
-kubernetes-tests:
+kubernetes-tests: $(target)/quickstart/.installed
 	@$(CARGO) run --release --quiet --package xtask -- images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
-	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --no-fail-fast
+	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --test outage --no-fail-fast
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...

@@ -82,6 +82,22 @@ impl Kubectl {
         });
     }
 
+    /// The last lines that the pods of a component have logged, for the message of a test that fails.
+    pub fn last_words(&self, component: &str) -> String {
+        let selector = format!("app.kubernetes.io/component={component}");
+        let arguments = ["logs", "--selector", &selector, "--all-containers", "--prefix", "--tail", "40"];
+        let output = self.command(&arguments).output().expect("kubectl starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Requests that a router has answered, by its own count.
+    pub fn requests_of(&self, router: &str) -> u64 {
+        let path = format!("/api/v1/namespaces/{}/pods/{router}:9090/proxy/metrics", self.namespace);
+        let counts = self.run(&["get", "--raw", &path]);
+        let counts = counts.lines().filter(|line| line.starts_with("azureml_fe_requests_total{"));
+        counts.map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).expect("a count")).sum()
+    }
+
     /// Kind and name of everything in the namespace but what the cluster puts into each and events.
     pub fn inventory(&self) -> Vec<String> {
         const KINDS: &str = "configmaps,secrets,serviceaccounts,roles,rolebindings,deployments,replicasets,pods,services,\
