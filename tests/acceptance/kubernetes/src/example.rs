@@ -1,5 +1,6 @@
 //! The configurations of `examples/`, as a person applies them: only variables differ.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,12 +16,14 @@ pub struct Example {
     pub project: Project,
     /// The namespace, on a cluster.
     pub kubectl: Option<Kubectl>,
+    /// The output, once it was asked for.
+    scoring_uri: OnceCell<String>,
 }
 
 impl Example {
     /// On this machine's local compute.
     pub fn here(name: &str) -> Self {
-        Self { project: copy(name), kubectl: None }
+        Self { project: copy(name), kubectl: None, scoring_uri: OnceCell::new() }
     }
 
     /// On the cluster, in a namespace that is there.
@@ -49,7 +52,7 @@ impl Example {
         project.set_variable("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT);
         project.set_variable("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY);
         project.set_variable("AZURE_STORAGE_ENDPOINT", &site.storage);
-        Self { project, kubectl: Some(stack.kubectl()) }
+        Self { project, kubectl: Some(stack.kubectl()), scoring_uri: OnceCell::new() }
     }
 
     /// What is there beside the configuration's own objects: of a namespace all objects, of this machine the folder
@@ -66,9 +69,9 @@ impl Example {
         std::fs::read_to_string(self.project.path().join(file)).expect("what Terraform has written")
     }
 
-    /// Text of an output.
-    pub fn output(&self, name: &str) -> String {
-        self.project.json(["output", "-raw", name])
+    /// Where the service answers.
+    pub fn scoring_uri(&self) -> &str {
+        self.scoring_uri.get_or_init(|| self.project.json(["output", "-raw", "scoring_uri"]))
     }
 }
 

@@ -40,7 +40,7 @@ resource "terraform_data" "{name}" {{
 }
 
 fn score(example: &Example, credential: &str, headers: &[(&str, &str)]) -> Answer {
-    request("POST", &example.output("scoring_uri"), Some(credential), headers, ROWS).expect("an answer")
+    request("POST", example.scoring_uri(), Some(credential), headers, ROWS).expect("an answer")
 }
 
 /// Predictions in an answer, which there must be.
