@@ -5,7 +5,6 @@
 use std::process::Command;
 
 use acceptance_kubernetes::Duel;
-use acceptance_local::write_code;
 
 /// Stops or starts the API server of the node that the tests run on.
 struct ApiServer {
@@ -56,7 +55,7 @@ fn no_request_fails_while_the_api_server_is_away_and_what_changes_after_is_serve
     assert!(all.wrong.is_empty(), "{all:?}");
 
     acceptance_local::eventually("the API server", || kubectl.succeeds(&["get", "pods"]).then_some(()));
-    write_code(duel.project(), "blue", 2);
+    duel.write_code("blue", 2);
     duel.apply();
     let seen = duel.assert_well(&watch, "new code after the outage");
     assert!(!seen.answers.contains_key(&("blue".to_owned(), 1)), "{seen:?}");

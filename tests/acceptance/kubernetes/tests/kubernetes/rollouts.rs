@@ -1,7 +1,6 @@
 //! Changes under load, through two routers.
 
 use acceptance_kubernetes::{CALLERS, Duel, Kubectl};
-use acceptance_local::write_code;
 
 #[test]
 fn no_request_fails_while_code_image_replicas_shares_and_keys_change() {
@@ -9,7 +8,7 @@ fn no_request_fails_while_code_image_replicas_shares_and_keys_change() {
     let watch = duel.watch();
     duel.assert_well(&watch, "at first");
 
-    write_code(duel.project(), "green", 2);
+    duel.write_code("green", 2);
     duel.apply();
     let seen = duel.assert_well(&watch, "new code");
     assert!(!seen.answers.contains_key(&("green".to_owned(), 1)), "{seen:?}");
@@ -46,6 +45,7 @@ fn no_request_fails_while_code_image_replicas_shares_and_keys_change() {
     duel.assert_well(&watch, "a new secondary key");
 
     let all = watch.stop();
+    eprintln!("{} requests", all.answered());
     assert!(all.wrong.is_empty(), "{all:?}");
     duel.project().assert_no_changes();
     duel.finish();
@@ -84,6 +84,7 @@ fn no_request_fails_while_routers_are_replaced_and_pods_end_in_order() {
     duel.assert_well(&watch, "the routers were changed");
 
     let all = watch.stop();
+    eprintln!("{} requests", all.answered());
     assert!(all.wrong.is_empty(), "{all:?}");
     duel.finish();
 }
@@ -92,15 +93,16 @@ fn no_request_fails_while_routers_are_replaced_and_pods_end_in_order() {
 fn only_requests_in_flight_fail_where_pods_are_killed_outright() {
     let Some(duel) = Duel::find("kill") else { return };
     let kubectl = duel.stack.kubectl();
-    for component in ["scorer", "router"] {
+    // A scorer runs one request at once, and a caller waits for one.
+    for (component, most) in [("scorer", 1), ("router", u64::from(CALLERS))] {
         let watch = duel.watch();
         duel.assert_well(&watch, "at first");
         replace(&kubectl, component, 2, &["--force", "--grace-period=0"]);
         let after = watch.see(120);
         assert!(after.wrong.is_empty(), "after a {component} was killed and replaced: {after:?}");
         let all = watch.stop();
-        let failed: u64 = all.wrong.values().sum();
-        assert!(failed <= u64::from(CALLERS), "a {component} was killed: {:?}", all.wrong);
+        eprintln!("{} requests, a {component} was killed: {:?}", all.answered(), all.wrong);
+        assert!(all.wrong.values().sum::<u64>() <= most, "a {component} was killed: {:?}", all.wrong);
     }
     duel.finish();
 }
