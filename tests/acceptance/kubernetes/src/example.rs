@@ -59,7 +59,10 @@ impl Example {
     /// of what Terraform makes.
     pub fn inventory(&self) -> Vec<String> {
         let Some(kubectl) = &self.kubectl else {
-            return files(&self.project.path().join(".azureml")).into_iter().map(|path| format!("{path:?}")).collect();
+            return files(&self.project.path().join(".azureml"))
+                .into_iter()
+                .map(|path| path.display().to_string())
+                .collect();
         };
         kubectl.inventory()
     }
