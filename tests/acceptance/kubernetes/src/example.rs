@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use acceptance_local::Project;
+use acceptance_local::{Project, eventually};
 use serde_json::{Value, json};
 
 use crate::site::{ACCOUNT, ACCOUNT_KEY};
@@ -30,6 +30,14 @@ impl Example {
     pub fn on_cluster(name: &str, stack: &Stack) -> Self {
         let Stack { site, port, name: container, .. } = stack;
         stack.make_namespace();
+        // Somebody else's, which must not change.
+        stack.kubectl().apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "notes" }, "data": { "text": "not ours" },
+        }));
+        eventually("what every namespace has", || {
+            let there = |object: &&str| stack.kubectl().succeeds(&["get", object]);
+            ["configmap/kube-root-ca.crt", "serviceaccount/default"].iter().all(|one| there(&one)).then_some(())
+        });
         site.make_container(container);
         let mut project = copy(name);
         let variables = json!({
@@ -55,8 +63,7 @@ impl Example {
         Self { project, kubectl: Some(stack.kubectl()), scoring_uri: OnceCell::new() }
     }
 
-    /// What is there beside the configuration's own objects: of a namespace all objects, of this machine the folder
-    /// of what Terraform makes.
+    /// Everything that is there: of a namespace each object as it is, of this machine the folder of what Terraform makes.
     pub fn inventory(&self) -> Vec<String> {
         let Some(kubectl) = &self.kubectl else {
             return files(&self.project.path().join(".azureml"))
@@ -64,7 +71,7 @@ impl Example {
                 .map(|path| path.display().to_string())
                 .collect();
         };
-        kubectl.inventory()
+        kubectl.objects()
     }
 
     /// What Terraform has written to a file of the copy.

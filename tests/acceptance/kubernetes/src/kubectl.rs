@@ -108,4 +108,17 @@ impl Kubectl {
         all.sort();
         all
     }
+
+    /// Every object of the namespace, of whatever kind, as it is: one that was changed or made anew is another. Events
+    /// are no objects of anybody.
+    pub fn objects(&self) -> Vec<String> {
+        let kinds = self.run(&["api-resources", "--namespaced", "--verbs", "list", "--output", "name"]);
+        let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+        let fields =
+            "{range .items[*]}{.kind}/{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}{\"\\n\"}{end}";
+        let text = self.run(&["get", &kinds.join(","), "--output", &format!("jsonpath={fields}")]);
+        let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
+        all.sort();
+        all
+    }
 }
