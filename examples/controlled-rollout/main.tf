@@ -21,7 +21,14 @@ terraform {
   }
 }
 
-provider "azureml" {}
+provider "azureml" {
+  kubernetes = var.cluster == null ? null : {
+    cluster = {
+      kubeconfig_path = var.cluster.kubeconfig_path
+      context         = var.cluster.context
+    }
+  }
+}
 
 variable "traffic" {
   description = "Percentage of the requests by version. What is not given to any version goes to the default."
@@ -37,12 +44,35 @@ variable "default_version" {
 
 resource "azureml_workspace" "this" {
   name        = "rollout"
-  storage_url = "file://${abspath(path.module)}/.azureml"
+  storage_url = coalesce(var.storage_url, "file://${abspath(path.module)}/.azureml")
+  registry    = var.registry
 }
 
+# The embedded default: router and scorers as processes of this machine.
 resource "azureml_local_compute" "this" {
+  count = var.cluster == null ? 1 : 0
+
   name         = "local"
   workspace_id = azureml_workspace.this.id
+}
+
+# Or router and scorers as pods. What is served does not know the difference.
+resource "azureml_aks_attachment" "this" {
+  count = var.cluster == null ? 0 : 1
+
+  name             = "cluster"
+  workspace_id     = azureml_workspace.this.id
+  connection       = "cluster"
+  namespace        = var.cluster.namespace
+  create_namespace = var.cluster.create_namespace
+  cluster_purpose  = var.cluster.cluster_purpose
+  external_url     = var.cluster.external_url
+  storage_endpoint = var.cluster.storage_endpoint
+  router           = var.cluster.router
+}
+
+locals {
+  compute_id = one(concat(azureml_local_compute.this[*].id, azureml_aks_attachment.this[*].id))
 }
 
 resource "azureml_environment" "sklearn" {
@@ -61,7 +91,7 @@ resource "azureml_model" "diabetes" {
 
 resource "azureml_endpoint" "diabetes" {
   name       = "diabetes"
-  compute_id = azureml_local_compute.this.id
+  compute_id = local.compute_id
 
   # A patient sees the same version for as long as its percentage does not shrink.
   sticky = {
@@ -95,6 +125,6 @@ output "scoring_uri" {
 }
 
 output "compute_directory" {
-  description = "What `azureml-fe endpoint show diabetes --watch --directory` takes."
-  value       = azureml_local_compute.this.directory
+  description = "What `azureml-fe endpoint show diabetes --watch --directory` takes, of a local compute."
+  value       = one(azureml_local_compute.this[*].directory)
 }

@@ -8,18 +8,47 @@ terraform {
   }
 }
 
-provider "azureml" {}
+provider "azureml" {
+  kubernetes = var.cluster == null ? null : {
+    cluster = {
+      kubeconfig_path = var.cluster.kubeconfig_path
+      context         = var.cluster.context
+    }
+  }
+}
 
-# Everything that Terraform makes here lives below .azureml/.
+# Unless the variables say otherwise, everything that Terraform makes lives below .azureml/.
 resource "azureml_workspace" "this" {
   name        = "quickstart"
-  storage_url = "file://${abspath(path.module)}/.azureml"
+  storage_url = coalesce(var.storage_url, "file://${abspath(path.module)}/.azureml")
+  registry    = var.registry
 }
 
 # The embedded default: router and scorers as processes of this machine.
 resource "azureml_local_compute" "this" {
+  count = var.cluster == null ? 1 : 0
+
   name         = "local"
   workspace_id = azureml_workspace.this.id
+}
+
+# Or router and scorers as pods. What is served does not know the difference.
+resource "azureml_aks_attachment" "this" {
+  count = var.cluster == null ? 0 : 1
+
+  name             = "cluster"
+  workspace_id     = azureml_workspace.this.id
+  connection       = "cluster"
+  namespace        = var.cluster.namespace
+  create_namespace = var.cluster.create_namespace
+  cluster_purpose  = var.cluster.cluster_purpose
+  external_url     = var.cluster.external_url
+  storage_endpoint = var.cluster.storage_endpoint
+  router           = var.cluster.router
+}
+
+locals {
+  compute_id = one(concat(azureml_local_compute.this[*].id, azureml_aks_attachment.this[*].id))
 }
 
 resource "azureml_model" "diabetes" {
@@ -36,7 +65,7 @@ resource "azureml_environment" "sklearn" {
 
 resource "azureml_webservice" "diabetes" {
   name       = "diabetes"
-  compute_id = azureml_local_compute.this.id
+  compute_id = local.compute_id
   model_ids  = [azureml_model.diabetes.version_id]
 
   inference_config = {
@@ -56,6 +85,6 @@ output "scoring_uri" {
 }
 
 output "compute_directory" {
-  description = "Where the local compute keeps its logs, and what `azureml-fe --directory` takes."
-  value       = azureml_local_compute.this.directory
+  description = "Where a local compute keeps its logs, and what `azureml-fe --directory` takes."
+  value       = one(azureml_local_compute.this[*].directory)
 }

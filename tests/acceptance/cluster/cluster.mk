@@ -47,11 +47,13 @@ cluster-lint: ## Checks the Go sources
 	[ -z "$$unformatted" ] || { printf 'gofmt changes these files:\n%s\n' "$$unformatted" >&2; exit 1; }; \
 	for module in . kubernetes registry; do GOOS=linux go vet -C $(cluster)/$$module ./...; done
 
+push_images = $(xtask) images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
+
 # On the cluster of the environment, with images of what was built here.
 .PHONY: kubernetes-tests
-kubernetes-tests:
-	@$(xtask) images --base debootstrap --registry $$REGISTRY --push --plain-http --router $(target)/release/azureml-fe --wheel "$$(ls $(mirror)/azureml_scorer-*.whl)"
-	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --no-fail-fast
+kubernetes-tests: $(target)/quickstart/.installed
+	@$(push_images)
+	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --test outage --no-fail-fast
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...
@@ -62,6 +64,18 @@ else
 	@$(on_a_node); \
 	$(node_up) run --state $(target)/test-node --binaries "$$binaries" -- $(kubernetes_tests)
 endif
+
+# What `cargo xtask bench` shall measure on a node.
+BENCH ?= apply
+.PHONY: kubernetes-bench
+kubernetes-bench:
+	@$(push_images)
+	@AZUREML_IMAGES=$(target)/images/images.json $(CARGO) run --release --quiet --package xtask -- bench $(BENCH)
+
+.PHONY: bench-kubernetes
+bench-kubernetes: build ## Measures on a node that is started for it: BENCH=apply or BENCH=slots
+	@$(on_a_node); \
+	$(node_up) run --state $(target)/bench-node --binaries "$$binaries" -- $(MAKE) kubernetes-bench
 
 # What the kind cluster shall have, by the names that Docker knows.
 KIND_IMAGES ?=

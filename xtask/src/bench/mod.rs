@@ -4,6 +4,7 @@
 //! use of the machine meets all of them, and ratios are taken within a round. What counts most is the CPU time of a
 //! request: rate and latency depend on the load generator as well.
 
+mod cluster;
 mod contest;
 mod error;
 mod processes;
@@ -29,6 +30,10 @@ pub(crate) enum Bench {
     Scorer(scorer::Arguments),
     /// The provider's start, from exec to its handshake line
     Provider(provider::Arguments),
+    /// From `terraform apply` to the first answer, on the cluster that the environment names
+    Apply(cluster::Apply),
+    /// The throughput of replicas with one slot behind one router and behind two, on the cluster that the environment names
+    Slots(cluster::Slots),
 }
 
 /// Builds what is measured, measures it, prints the results and writes them to `<target>/bench/<what>.json`.
@@ -40,5 +45,7 @@ pub(crate) fn run(what: &Bench) -> Result<(), BenchError> {
         Bench::Router(arguments) => router::run(arguments),
         Bench::Scorer(arguments) => scorer::run(arguments),
         Bench::Provider(arguments) => provider::run(arguments),
+        Bench::Apply(arguments) => cluster::apply(arguments),
+        Bench::Slots(arguments) => cluster::slots(arguments),
     }
 }

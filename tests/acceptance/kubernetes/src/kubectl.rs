@@ -82,6 +82,22 @@ impl Kubectl {
         });
     }
 
+    /// The last lines that the pods of a component have logged, for the message of a test that fails.
+    pub fn last_words(&self, component: &str) -> String {
+        let selector = format!("app.kubernetes.io/component={component}");
+        let arguments = ["logs", "--selector", &selector, "--all-containers", "--prefix", "--tail", "40"];
+        let output = self.command(&arguments).output().expect("kubectl starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Requests that a router has answered, by its own count.
+    pub fn requests_of(&self, router: &str) -> u64 {
+        let path = format!("/api/v1/namespaces/{}/pods/{router}:9090/proxy/metrics", self.namespace);
+        let counts = self.run(&["get", "--raw", &path]);
+        let counts = counts.lines().filter(|line| line.starts_with("azureml_fe_requests_total{"));
+        counts.map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).expect("a count")).sum()
+    }
+
     /// Kind and name of everything in the namespace but what the cluster puts into each and events.
     pub fn inventory(&self) -> Vec<String> {
         const KINDS: &str = "configmaps,secrets,serviceaccounts,roles,rolebindings,deployments,replicasets,pods,services,\
@@ -89,6 +105,19 @@ impl Kubectl {
         let text = self.run(&["get", KINDS, "--output", "name"]);
         let own = ["configmap/kube-root-ca.crt", "serviceaccount/default"];
         let mut all: Vec<String> = text.lines().filter(|line| !own.contains(line)).map(str::to_owned).collect();
+        all.sort();
+        all
+    }
+
+    /// Every object of the namespace, of whatever kind, as it is: one that was changed or made anew is another. Events
+    /// are no objects of anybody.
+    pub fn objects(&self) -> Vec<String> {
+        let kinds = self.run(&["api-resources", "--namespaced", "--verbs", "list", "--output", "name"]);
+        let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+        let fields =
+            "{range .items[*]}{.kind}/{.metadata.name} {.metadata.uid} {.metadata.resourceVersion}{\"\\n\"}{end}";
+        let text = self.run(&["get", &kinds.join(","), "--output", &format!("jsonpath={fields}")]);
+        let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
         all.sort();
         all
     }

@@ -5,10 +5,16 @@
 #![allow(clippy::missing_panics_doc, reason = "a helper of tests panics to fail its test")]
 #![allow(clippy::must_use_candidate, reason = "the checks are called for their panics")]
 
+mod duel;
+mod example;
+mod keys;
 mod kubectl;
 mod site;
 mod stack;
 
+pub use duel::{CALLERS, Duel};
+pub use example::{Example, import_all};
+pub use keys::{KEYS, key};
 pub use kubectl::Kubectl;
 pub use site::{Port, Site};
-pub use stack::Stack;
+pub use stack::{SLEEPER, Stack};

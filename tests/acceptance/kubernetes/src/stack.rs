@@ -5,6 +5,40 @@ use acceptance_local::{DOUBLE, Project};
 use crate::kubectl::Kubectl;
 use crate::site::{ACCOUNT, ACCOUNT_KEY, Port, Site};
 
+/// A score script that sleeps ten milliseconds and says which replica it is and how many runs of it were going on at once.
+pub const SLEEPER: &str = r#"import fcntl
+import os
+import socket
+import struct
+import tempfile
+import time
+
+
+def init():
+    global path
+    path = os.path.join(tempfile.gettempdir(), "running")
+
+
+def change(by):
+    with open(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        now = struct.unpack("<q", file.read(8) or bytes(8))[0] + by
+        file.truncate(0)
+        file.write(struct.pack("<q", now))
+        file.flush()
+        return now
+
+
+def run(raw_data):
+    running = change(1)
+    try:
+        time.sleep(0.010)
+    finally:
+        change(-1)
+    return {"replica": socket.gethostname(), "running": running}
+"#;
+
 /// A workspace in Azurite, an attachment of a namespace of one's own, and one of everything else.
 ///
 /// The parts are HCL; change one and render again.
@@ -22,8 +56,12 @@ pub struct Stack {
     pub attachment: String,
     /// Routers.
     pub routers: u32,
+    /// Further arguments of `router`.
+    pub router: String,
     /// `pip_requirements`.
     pub requirements: String,
+    /// Further arguments of the environment.
+    pub environment: String,
     /// Further arguments of the webservice, apart from `inference_config`.
     pub webservice: String,
     /// Further resources, data sources and outputs.
@@ -43,7 +81,9 @@ impl Stack {
             provider: String::new(),
             attachment: String::new(),
             routers: 1,
+            router: String::new(),
             requirements: String::new(),
+            environment: String::new(),
             webservice: "num_replicas = 1".to_owned(),
             more: String::new(),
         })
@@ -69,7 +109,7 @@ impl Stack {
 
     /// The configuration text without the webservice.
     pub fn base(&self) -> String {
-        let Self { site, name, port, provider, attachment, routers, requirements, .. } = self;
+        let Self { site, name, port, provider, attachment, routers, router, requirements, environment, .. } = self;
         let (kubeconfig, storage, registry) = (site.kubeconfig.display(), &site.storage, &site.registry);
         let (inside, image, namespace) = (&site.storage_in_cluster, site.image("azureml-fe"), self.namespace());
         let base_image = site.image("azureml-scorer");
@@ -116,6 +156,7 @@ resource "azureml_aks_attachment" "this" {{
     service_type = "NodePort"
     node_port    = {node}
     cpu_cores    = 0.02
+    {router}
   }}
   {attachment}
 }}
@@ -131,6 +172,7 @@ resource "azureml_environment" "this" {{
   workspace_id     = azureml_workspace.this.id
   pip_requirements = {requirements:?}
   docker           = {{ base_image = "{base_image}" }}
+  {environment}
 }}
 "#,
             here = port.here,
@@ -182,6 +224,11 @@ resource "azureml_webservice" "this" {{
     pub fn finish(&self, project: Project) {
         project.destroy().ok();
         drop(project);
+        self.remove_namespace();
+    }
+
+    /// Removes the namespace.
+    pub fn remove_namespace(&self) {
         self.kubectl().run(&["delete", "namespace", &self.namespace(), "--wait=false"]);
     }
 }

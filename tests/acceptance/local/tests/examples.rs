@@ -42,7 +42,8 @@ const WHOLE: [&str; 4] = ["quickstart", "controlled-rollout", "blue-green", "key
 #[test]
 fn every_whole_example_is_valid_by_itself() {
     for name in WHOLE {
-        let project = Project::new(&read(&examples().join(name).join("main.tf")));
+        let all: Vec<String> = configurations(&examples().join(name)).iter().map(|path| read(path)).collect();
+        let project = Project::new(&all.join("\n"));
         project.write("requirements.txt", "");
         project.terraform(["validate"]).ok();
     }

@@ -1,28 +1,8 @@
 //! A service from nothing to nothing.
 
 use acceptance_kubernetes::Stack;
+pub(crate) use acceptance_kubernetes::{KEYS, key};
 use acceptance_local::post;
-
-/// Both keys of the webservice, through the ephemeral resource that users have, written to a file.
-pub(crate) const KEYS: &str = r#"
-ephemeral "azureml_webservice_keys" "this" {
-  webservice_id = azureml_webservice.this.id
-}
-
-resource "terraform_data" "keys" {
-  input = azureml_webservice.this.id
-
-  provisioner "local-exec" {
-    command = "umask 077; printf %s \"$KEY\" > key"
-    environment = { KEY = ephemeral.azureml_webservice_keys.this.primary_key }
-  }
-}
-"#;
-
-/// The primary key that [`KEYS`] has written.
-pub(crate) fn key(project: &acceptance_local::Project) -> String {
-    std::fs::read_to_string(project.path().join("key")).expect("the key")
-}
 
 #[test]
 fn a_service_is_created_scored_changed_imported_and_leaves_the_namespace_as_it_was() {
