@@ -2,5 +2,8 @@
 
 mod failures;
 mod lifecycle;
+mod logs;
+mod ownership;
+mod rights;
 mod rollouts;
 mod security;
