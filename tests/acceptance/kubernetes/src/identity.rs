@@ -36,7 +36,8 @@ impl Right {
 
     /// The rights that an error says are lacking, in the words of the API server.
     pub fn named_in(text: &str) -> BTreeSet<Self> {
-        let text = flat(text);
+        // A warning that an optional right lacks is no error.
+        let text = flat(text.split_once("Error: ").map_or("", |(_, error)| error));
         let quoted = |text: &str| text.split('"').nth(1).unwrap_or_default().to_owned();
         let refused = text.split(" cannot ").skip(1).filter_map(|rest| {
             let (verb, rest) = rest.split_once(" resource ")?;
@@ -76,6 +77,7 @@ fn product(groups: &[String], resources: &[String], verbs: &[String]) -> Vec<Rig
 pub struct Identity {
     kubectl: Kubectl,
     rights: BTreeSet<Right>,
+    named: BTreeSet<Right>,
 }
 
 const NAME: &str = "azureml-provider";
@@ -93,7 +95,7 @@ impl Identity {
             "--serviceaccount",
             &format!("{}:{NAME}", kubectl.namespace()),
         ]);
-        Self { kubectl: kubectl.clone(), rights: BTreeSet::new() }
+        Self { kubectl: kubectl.clone(), rights: BTreeSet::new(), named: BTreeSet::new() }
     }
 
     /// Writes a kubeconfig with a token of it.
@@ -104,16 +106,14 @@ impl Identity {
         std::fs::write(path, config.to_string()).expect("a kubeconfig");
     }
 
-    /// What it may do.
-    pub const fn rights(&self) -> &BTreeSet<Right> {
-        &self.rights
+    /// What errors have named so far.
+    pub const fn named(&self) -> &BTreeSet<Right> {
+        &self.named
     }
 
-    /// Gives it one more right, and waits until that counts.
-    pub fn grant(&mut self, rights: impl IntoIterator<Item = Right>) {
-        let before = self.rights.len();
-        self.rights.extend(rights);
-        assert!(self.rights.len() > before, "nothing new in {:?}", self.rights);
+    /// Gives it further rights, and waits until they count.
+    pub fn grant(&mut self, rights: &BTreeSet<Right>) {
+        self.rights.extend(rights.iter().cloned());
         let rule =
             |right: &Right| json!({ "apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb] });
         self.kubectl.apply(&json!({
@@ -121,15 +121,15 @@ impl Identity {
             "rules": self.rights.iter().map(rule).collect::<Vec<_>>(),
         }));
         let account = format!("system:serviceaccount:{}:{NAME}", self.kubectl.namespace());
-        for Right { group, resource, verb } in self.rights.clone() {
-            let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
-            let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
-            let subresource = format!("--subresource={subresource}");
-            eventually("the right to count", || {
-                let question = ["auth", "can-i", &verb, resource, &subresource, "--as", &account, "--quiet"];
-                self.kubectl.succeeds(&question).then_some(())
-            });
-        }
+        // One Role counts as a whole.
+        let Some(Right { group, resource, verb }) = rights.first() else { return };
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let resource = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let subresource = format!("--subresource={subresource}");
+        eventually("the right to count", || {
+            let question = ["auth", "can-i", verb, &resource, &subresource, "--as", &account, "--quiet"];
+            self.kubectl.succeeds(&question).then_some(())
+        });
     }
 
     /// Repeats a run, and gives the rights that its errors name, until it succeeds. None may be beyond those `allowed`.
@@ -145,13 +145,8 @@ impl Identity {
             assert!(flat(&outcome.text).contains("grant this right"), "no remedy in:\n{}", outcome.text);
             assert!(named.is_subset(allowed), "{named:?} are not among those of the guide");
             assert!(named.is_disjoint(&self.rights), "{named:?} are named though they are granted:\n{}", outcome.text);
-            self.grant(named);
+            self.grant(&named);
+            self.named.extend(named);
         }
-    }
-
-    /// Applies a project in this way.
-    #[track_caller]
-    pub fn applies(&mut self, allowed: &BTreeSet<Right>, project: &Project) {
-        self.is_granted_what_is_named(allowed, || project.apply());
     }
 }

@@ -15,9 +15,10 @@ fn deployment() -> String {
 fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
     let Some(healthy) = Healthy::find("drift") else { return };
     let (kubectl, project, name) = (healthy.stack.kubectl(), &healthy.project, deployment());
-    let planned = |address: &str, action: &str| {
+    let planned = |spoilt: &str, address: &str, action: &str| {
         let actions = project.planned_actions();
-        assert!(actions.iter().any(|(found, actions)| found == address && actions == &[action]), "{actions:?}");
+        let found = actions.iter().any(|(found, actions)| found == address && actions == &[action]);
+        assert!(found, "{spoilt}: {actions:?}");
     };
     for spoil in [
         vec!["delete", "deployment", &name],
@@ -26,7 +27,7 @@ fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
     ] {
         kubectl.run(&spoil);
         let gone = spoil[1] == "configmap";
-        planned("azureml_webservice.this", if gone { "create" } else { "update" });
+        planned(&spoil.join(" "), "azureml_webservice.this", if gone { "create" } else { "update" });
         project.apply().ok();
         project.assert_no_changes();
     }
@@ -41,7 +42,7 @@ fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
         ["configmap", "azureml-fe-config"],
     ] {
         kubectl.run(&["delete", spoil[0], spoil[1]]);
-        planned("azureml_aks_attachment.this", "update");
+        planned(&spoil.join(" "), "azureml_aks_attachment.this", "update");
         if spoil[0] == "service" || spoil[1] == "azureml-fe-config" {
             project.apply().ok();
             project.assert_no_changes();
