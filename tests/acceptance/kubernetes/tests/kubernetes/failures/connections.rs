@@ -15,6 +15,7 @@ fn kubeconfig(stack: &Stack) -> Value {
 fn a_cluster_that_cannot_be_used_is_told_with_the_connection_and_the_way_out() {
     let Some(mut stack) = Stack::find("away") else { return };
     stack.make_namespace();
+    let administrator = stack.site.kubeconfig.clone();
     let project = stack.project_of(&stack.base());
     let others = ["-target=azureml_model.this", "-target=azureml_environment.this"];
     project.terraform([&["apply", "-auto-approve", "-input=false"][..], &others].concat()).ok();
@@ -58,6 +59,7 @@ fn a_cluster_that_cannot_be_used_is_told_with_the_connection_and_the_way_out() {
     project.configure(&wrong);
     Told::by_apply(&project, &["has no connection \"tset\"; it has", "test"]).at("connection");
 
+    stack.site.kubeconfig = administrator;
     project.configure(&stack.base());
     project.apply().ok();
     stack.finish(project);

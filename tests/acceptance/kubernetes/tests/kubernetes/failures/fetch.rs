@@ -6,20 +6,35 @@ use acceptance_local::DOUBLE;
 use super::Healthy;
 
 #[test]
-fn a_model_that_is_gone_or_damaged_is_told_by_its_name_and_what_served_before_goes_on() {
+fn a_model_that_is_gone_or_damaged_is_told_by_its_name_and_comes_back_with_the_next_apply() {
     let Some(mut healthy) = Healthy::find("fetch") else { return };
     let container = healthy.stack.container();
-    let blobs = container.blobs_of(b"one\n");
-    assert_eq!(blobs.len(), 1, "{blobs:?}");
-    container.overwrite(&blobs[0], "two\n");
-    let expected = ["do not become ready", "model.txt of model model version 1", "sha256", "run terraform apply again"];
-    let script = DOUBLE.replace("2 *", "3 *");
-    healthy.fails_of(&script, "", &expected).at("model_ids");
+    let blob = || {
+        let blobs = container.blobs_of(b"one\n");
+        assert_eq!(blobs.len(), 1, "{blobs:?}");
+        blobs[0].clone()
+    };
+    let expected = [
+        "do not become ready",
+        "Cannot fetch model.txt of model model version",
+        "sha256",
+        "run terraform apply again to put it back",
+        "What served before keeps serving",
+    ];
+    healthy.project.write("src/score.py", DOUBLE.replace("\n\n\ndef run", "\n\n\n\ndef run"));
+    container.overwrite(&blob(), "two\n");
+    Told::by_apply(&healthy.project, &expected).without(&["environment again"]).at("model_ids");
+    healthy.answers();
+    healthy.project.apply().ok();
+    healthy.project.assert_no_changes();
 
-    container.delete(&blobs[0]);
-    healthy.fails_of(&script, "", &expected).at("model_ids");
-
-    healthy.project.write("model.txt", "one\n");
+    healthy.project.write("src/score.py", DOUBLE);
+    container.delete(&blob());
+    // An ordinary apply looks at the model first, and puts it back.
+    let without_a_look = ["apply", "-auto-approve", "-input=false", "-no-color", "-refresh=false"];
+    let told = Told::by(&expected, || healthy.project.terraform(without_a_look));
+    told.without(&["environment again"]).at("model_ids");
+    healthy.answers();
     healthy.recovers();
     healthy.finish();
 }
