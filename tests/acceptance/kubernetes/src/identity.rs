@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use acceptance_local::{Outcome, Project, eventually};
+use acceptance_local::{Outcome, eventually};
 use serde_json::{Value, json};
 
 use crate::kubectl::Kubectl;

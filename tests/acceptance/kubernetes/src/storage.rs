@@ -23,7 +23,7 @@ impl Container {
     /// Names of all blobs with this content.
     pub fn blobs_of(&self, content: &[u8]) -> Vec<String> {
         let digest = ring::digest::digest(&ring::digest::SHA256, content);
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = serving::hex(digest.as_ref());
         let answer = self.send("GET", "", "comp=list&restype=container", "");
         assert_eq!(answer.status, 200, "{answer:?}");
         let names = answer.body.split("<Name>").skip(1).filter_map(|rest| rest.split("</Name>").next());
@@ -47,11 +47,9 @@ impl Container {
     fn send(&self, method: &str, blob: &str, query: &str, content: &str) -> Answer {
         let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let path = if blob.is_empty() { self.name.clone() } else { format!("{}/{blob}", self.name) };
-        let queries: String = query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| format!("\n{}", pair.replace('=', ":")))
-            .collect();
+        // Queries are signed one to a line, without their equals signs.
+        let signed = query.replace('&', "\n").replace('=', ":");
+        let queries = if signed.is_empty() { signed } else { format!("\n{signed}") };
         let length = if content.is_empty() { String::new() } else { content.len().to_string() };
         let own = if method == "PUT" { "x-ms-blob-type:BlockBlob\n" } else { "" };
         // The content type is what `request` sends.

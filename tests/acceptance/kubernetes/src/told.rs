@@ -31,6 +31,7 @@ impl Told {
 
     /// The same of any run.
     #[track_caller]
+    #[expect(clippy::print_stdout, reason = "a measured time is of interest, and no claim")]
     pub fn by(expected: &[&str], run: impl FnOnce() -> Outcome) -> Self {
         let started = Instant::now();
         let text = run().fails_with(expected);
@@ -47,7 +48,7 @@ impl Told {
 
     /// Asserts that the error is shown on this argument.
     #[track_caller]
-    pub fn at(self, argument: &str) -> Self {
+    pub fn at(&self, argument: &str) -> &Self {
         let found = self.place.split([' ', '=']).next();
         assert_eq!(found, Some(argument), "{}", self.text);
         self
@@ -55,7 +56,7 @@ impl Told {
 
     /// Asserts that none of these texts is told.
     #[track_caller]
-    pub fn without(self, texts: &[&str]) -> Self {
+    pub fn without(&self, texts: &[&str]) -> &Self {
         for text in texts {
             assert!(!self.text.contains(text), "{text:?} in:\n{}", self.text);
         }

@@ -11,7 +11,7 @@ use crate::logs::LOGS;
 
 const GUIDE: &str = include_str!("../../../../../docs/guides/clusters.md");
 
-/// The rights of the guide's Role, and those of its optional ClusterRole.
+/// The rights of the guide's Role, and those of its optional `ClusterRole`.
 fn guide() -> [BTreeSet<Right>; 2] {
     let mut manifests = GUIDE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let mut next = |kind: &str| {

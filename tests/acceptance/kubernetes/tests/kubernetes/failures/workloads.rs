@@ -16,10 +16,10 @@ fn what_no_node_has_is_told_with_what_is_short_and_what_served_before_goes_on() 
         ("node_selector", "{ nowhere = \"here\" }", "node affinity/selector"),
     ] {
         // One of the usual arguments is replaced.
-        let mut resources = vec![("cpu_cores", "0.01"), ("memory_gb", "0.1")];
-        resources.retain(|(name, _)| *name != argument);
-        resources.push((argument, value));
-        healthy.stack.resources = resources.iter().map(|(name, value)| format!("{name} = {value}\n  ")).collect();
+        let others = [("cpu_cores", "cpu_cores = 0.01"), ("memory_gb", "memory_gb = 0.1")];
+        let mut resources = vec![format!("{argument} = {value}")];
+        resources.extend(others.iter().filter(|(name, _)| *name != argument).map(|(_, line)| (*line).to_owned()));
+        healthy.stack.resources = resources.join("\n  ");
         healthy
             .fails("timeouts { update = \"15s\" }", &["no node takes pod", "0/1 nodes are available", why, "add nodes"])
             .at(argument);
@@ -55,12 +55,10 @@ fn what_a_quota_or_a_policy_refuses_is_told_by_its_name_and_what_served_before_g
         .at("priority_class");
 
     let policy = Policy::refusing(&kubectl, "pods");
-    healthy
-        .fails(
-            "pod_labels = { team = \"none\" }",
-            &[&policy.name, "this team may not deploy", "Change what the policy"],
-        )
-        .at("pod_labels");
+    healthy.fails(
+        "pod_labels = { team = \"none\" }",
+        &[&policy.name, "this team may not deploy", "Change what the policy"],
+    );
     drop(policy);
     healthy.recovers();
 
