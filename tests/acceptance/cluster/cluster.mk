@@ -70,7 +70,7 @@ BENCH ?= apply
 .PHONY: kubernetes-bench
 kubernetes-bench:
 	@$(push_images)
-	@AZUREML_IMAGES=$(target)/images/images.json $(CARGO) run --release --quiet --package xtask -- bench $(BENCH)
+	@AZUREML_IMAGES=$(target)/images/images.json $(xtask) bench $(BENCH)
 
 .PHONY: bench-kubernetes
 bench-kubernetes: build ## Measures on a node that is started for it: BENCH=apply or BENCH=slots

@@ -38,6 +38,15 @@ impl Kubectl {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Everything that a run says that must succeed, warnings of the API server included.
+    #[track_caller]
+    pub fn says(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("kubectl starts");
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "kubectl {arguments:?}: {text}");
+        text
+    }
+
     /// Whether a run succeeds.
     pub fn succeeds(&self, arguments: &[&str]) -> bool {
         let mut command = self.command(arguments);
@@ -46,12 +55,27 @@ impl Kubectl {
 
     /// Applies a manifest.
     pub fn apply(&self, manifest: &Value) {
+        let outcome = self.feed(&["apply", "--filename", "-"], manifest);
+        outcome.unwrap_or_else(|problem| panic!("kubectl apply {manifest}: {problem}"));
+    }
+
+    /// Whether the API server would create this, and what it says if not.
+    ///
+    /// # Errors
+    /// The words of the API server.
+    pub fn dry_run(&self, manifest: &Value) -> Result<(), String> {
+        self.feed(&["create", "--dry-run=server", "--filename", "-"], manifest)
+    }
+
+    fn feed(&self, arguments: &[&str], manifest: &Value) -> Result<(), String> {
         use std::io::Write as _;
 
-        let mut command = self.command(&["apply", "--filename", "-"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("kubectl starts");
+        let mut command = self.command(arguments);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kubectl starts");
         child.stdin.take().expect("a pipe").write_all(manifest.to_string().as_bytes()).expect("kubectl reads");
-        assert!(child.wait().expect("kubectl ends").success(), "kubectl apply {manifest}");
+        let output = child.wait_with_output().expect("kubectl ends");
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
     /// Objects of a kind with these labels.

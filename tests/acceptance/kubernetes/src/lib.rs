@@ -7,14 +7,20 @@
 
 mod duel;
 mod example;
+mod identity;
 mod keys;
 mod kubectl;
 mod site;
 mod stack;
+mod storage;
+mod told;
 
 pub use duel::{CALLERS, Duel};
 pub use example::{Example, import_all};
+pub use identity::{Identity, Right};
 pub use keys::{KEYS, key};
 pub use kubectl::Kubectl;
-pub use site::{Port, Site};
-pub use stack::{SLEEPER, Stack};
+pub use site::{ACCOUNT_KEY, Port, Site};
+pub use stack::{RESOURCES, SLEEPER, Stack};
+pub use storage::Container;
+pub use told::{Told, flat};

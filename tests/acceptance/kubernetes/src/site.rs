@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Azurite's account, which everybody knows.
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 /// Its key.
-pub(crate) const ACCOUNT_KEY: &str =
+pub const ACCOUNT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Of a NodePort: where it is reached from this machine.

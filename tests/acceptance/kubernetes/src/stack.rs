@@ -4,6 +4,10 @@ use acceptance_local::{DOUBLE, Project};
 
 use crate::kubectl::Kubectl;
 use crate::site::{ACCOUNT, ACCOUNT_KEY, Port, Site};
+use crate::storage::Container;
+
+/// So little that many fit on one node.
+pub const RESOURCES: &str = "cpu_cores = 0.01\n  memory_gb = 0.1";
 
 /// A score script that sleeps ten milliseconds and says which replica it is and how many runs of it were going on at once.
 pub const SLEEPER: &str = r#"import fcntl
@@ -64,6 +68,8 @@ pub struct Stack {
     pub environment: String,
     /// Further arguments of the webservice, apart from `inference_config`.
     pub webservice: String,
+    /// What the webservice asks the cluster for: [`RESOURCES`].
+    pub resources: String,
     /// Further resources, data sources and outputs.
     pub more: String,
 }
@@ -85,6 +91,7 @@ impl Stack {
             requirements: String::new(),
             environment: String::new(),
             webservice: "num_replicas = 1".to_owned(),
+            resources: RESOURCES.to_owned(),
             more: String::new(),
         })
     }
@@ -97,6 +104,11 @@ impl Stack {
     /// The namespace.
     pub fn namespace(&self) -> String {
         format!("t-{}", self.name)
+    }
+
+    /// The container of the workspace.
+    pub fn container(&self) -> Container {
+        Container::new(&self.site, &self.name)
     }
 
     /// Makes the namespace, as a person would who gives it to a team: the strictest Pod Security level is enforced.
@@ -182,7 +194,7 @@ resource "azureml_environment" "this" {{
 
     /// The configuration text.
     pub fn render(&self) -> String {
-        let Self { webservice, more, .. } = self;
+        let Self { webservice, resources, more, .. } = self;
         format!(
             r#"{base}
 resource "azureml_webservice" "this" {{
@@ -196,8 +208,7 @@ resource "azureml_webservice" "this" {{
     environment_id   = azureml_environment.this.id
   }}
 
-  cpu_cores = 0.01
-  memory_gb = 0.1
+  {resources}
   {webservice}
 }}
 {more}

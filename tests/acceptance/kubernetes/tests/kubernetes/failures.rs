@@ -1,66 +1,77 @@
-//! What users read when replicas do not become ready.
+//! What users read when something goes wrong: one error, soon, on the argument that it is about, with what to do. And what
+//! served before goes on serving.
 
-use acceptance_kubernetes::Stack;
-use acceptance_local::{Project, post};
+mod connections;
+mod creates;
+mod fetch;
+mod images;
+mod registry;
+mod scripts;
+mod workloads;
+
+use acceptance_kubernetes::{Stack, Told};
+use acceptance_local::{DOUBLE, Project, post};
 
 use crate::lifecycle::{KEYS, key};
 
 /// A service that answers, to be spoilt.
-fn healthy(name: &str) -> Option<(Stack, Project)> {
-    let mut stack = Stack::find(name)?;
-    stack.make_namespace();
-    stack.more = KEYS.into();
-    let project = stack.project();
-    project.apply().ok();
-    Some((stack, project))
+pub(crate) struct Healthy {
+    pub(crate) stack: Stack,
+    pub(crate) project: Project,
+    uri: String,
+    key: String,
 }
 
-#[test]
-fn a_change_that_cannot_run_is_told_with_its_reason_and_what_served_before_goes_on() {
-    let Some((mut stack, project)) = healthy("broken") else { return };
-    let (uri, key) = (project.scoring_uri(), key(&project));
-    let answers = || assert_eq!(post(&uri, &key, r#"{"x": 21}"#).body, r#"{"model": "one", "result": 42}"#);
-    answers();
+impl Healthy {
+    /// None if there is no cluster to test on.
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        let mut stack = Stack::find(name)?;
+        stack.make_namespace();
+        stack.more = KEYS.into();
+        let project = stack.project();
+        project.apply().ok();
+        let healthy = Self { uri: project.scoring_uri(), key: key(&project), stack, project };
+        healthy.answers();
+        Some(healthy)
+    }
 
-    project
-        .write("src/score.py", "def init():\n    raise ValueError('no weights')\n\ndef run(data):\n    return data\n");
-    let text = project.apply().fails_with(&[
-        "do not become ready",
-        "ValueError: no weights",
-        "What served before keeps serving",
-    ]);
-    assert!(text.contains("score.py"), "{text}");
-    answers();
-    project.write("src/score.py", acceptance_local::DOUBLE);
-    project.apply().ok();
+    /// Asserts that callers get their answers.
+    #[track_caller]
+    pub(crate) fn answers(&self) {
+        let answer = post(&self.uri, &self.key, r#"{"x": 21}"#);
+        assert_eq!((answer.status, &*answer.body), (200, r#"{"model": "one", "result": 42}"#));
+    }
 
-    let eater = "def init():\n    global data\n    data = b'x' * (512 << 20)\n\ndef run(data):\n    return data\n";
-    stack.webservice = "num_replicas = 1\n  memory_gb_limit = 0.1".into();
-    project.write("src/score.py", eater);
-    project.configure(&stack.render());
-    project.apply().fails_with(&["too much memory", "memory_gb_limit"]);
-    answers();
+    /// Spoils the arguments of the webservice: the apply must fail with these texts, and nobody may notice.
+    #[track_caller]
+    pub(crate) fn fails(&mut self, webservice: &str, expected: &[&str]) -> Told {
+        self.stack.webservice = format!("num_replicas = 1\n  {webservice}");
+        self.project.configure(&self.stack.render());
+        let told = Told::by_apply(&self.project, &[expected, &["What served before keeps serving"]].concat());
+        self.answers();
+        told
+    }
 
-    stack.webservice =
-        "num_replicas = 1\n  node_selector = { nowhere = \"here\" }\n  timeouts { update = \"20s\" }".into();
-    project.write("src/score.py", acceptance_local::DOUBLE);
-    project.configure(&stack.render());
-    project.apply().fails_with(&["no node takes pod", "node affinity", "node_selector"]);
-    answers();
-    stack.finish(project);
-}
+    /// The same for the score script.
+    #[track_caller]
+    pub(crate) fn fails_of(&mut self, script: &str, webservice: &str, expected: &[&str]) -> Told {
+        self.project.write("src/score.py", script);
+        let told = self.fails(webservice, expected);
+        self.project.write("src/score.py", DOUBLE);
+        told
+    }
 
-#[test]
-fn a_model_that_is_gone_and_a_quota_that_is_full_are_told_by_name() {
-    let Some((mut stack, project)) = healthy("blocked") else { return };
-    let kubectl = stack.kubectl();
-    kubectl.apply(&serde_json::json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "small" },
-        "spec": { "hard": { "pods": "2" } },
-    }));
-    stack.webservice = "num_replicas = 3".into();
-    project.configure(&stack.render());
-    project.apply().fails_with(&["exceeded quota: small", "ResourceQuota"]);
-    kubectl.run(&["delete", "resourcequota", "small"]);
-    stack.finish(project);
+    /// Puts everything right again, which an apply must bring about.
+    #[track_caller]
+    pub(crate) fn recovers(&mut self) {
+        self.stack.webservice = "num_replicas = 1".into();
+        self.project.configure(&self.stack.render());
+        self.project.apply().ok();
+        self.answers();
+        self.project.assert_no_changes();
+    }
+
+    pub(crate) fn finish(self) {
+        self.stack.finish(self.project);
+    }
 }

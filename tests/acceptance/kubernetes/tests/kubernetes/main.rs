@@ -5,6 +5,9 @@
 mod examples;
 mod failures;
 mod lifecycle;
+mod logs;
+mod ownership;
+mod rights;
 mod rollouts;
 mod security;
 mod slots;
