@@ -62,17 +62,17 @@ fn first_apply(example: &Example, kind: &str, resource: &str) -> String {
     example.written("key")
 }
 
-fn tokens_then_imports_then_nothing(example: Example, key: &str, kind: &str, resource: &str, before: &[String]) {
+fn tokens_then_imports_then_nothing(example: &Example, key: &str, kind: &str, resource: &str, before: &[String]) {
     let [_, (token, over)] = credentials(kind, resource);
     example.project.write("credentials.tf", token);
     example.project.write("auth_override.tf", over);
     example.project.apply().ok();
     example.project.assert_no_changes();
-    predictions(&score(&example, &example.written("token"), &[]));
-    assert_eq!(score(&example, key, &[]).status, 401, "a key where tokens are asked for");
+    predictions(&score(example, &example.written("token"), &[]));
+    assert_eq!(score(example, key, &[]).status, 401, "a key where tokens are asked for");
 
     import_all(&example.project);
-    predictions(&score(&example, &example.written("token"), &[]));
+    predictions(&score(example, &example.written("token"), &[]));
 
     example.project.destroy().ok();
     // What the cluster itself has made for our objects (EndpointSlices) it removes by itself, a little later.
@@ -94,7 +94,7 @@ fn the_quickstart_serves_the_same_predictions_on_a_cluster_as_here_when_only_var
         let key = first_apply(&example, kind, resource);
         seen.push(predictions(&score(&example, &key, &[])));
         assert_eq!(score(&example, "a-key-that-is-wrong-but-long-enough", &[]).status, 401);
-        tokens_then_imports_then_nothing(example, &key, kind, resource, &before);
+        tokens_then_imports_then_nothing(&example, &key, kind, resource, &before);
     }
     assert_eq!(seen[0], seen[1]);
     stack.remove_namespace();
@@ -156,7 +156,7 @@ fn the_controlled_rollout_takes_the_same_steps_on_a_cluster_as_here_when_only_va
         }
         let patient = || score(&example, &key, &[("x-patient-id", "4711")]).headers["azureml-model-deployment"].clone();
         assert_eq!(patient(), patient());
-        tokens_then_imports_then_nothing(example, &key, kind, resource, &before);
+        tokens_then_imports_then_nothing(&example, &key, kind, resource, &before);
     }
     assert_eq!(seen[0], seen[1]);
     stack.remove_namespace();
