@@ -21,17 +21,8 @@ fn guide() -> [BTreeSet<Right>; 2] {
     [next("Role"), next("ClusterRole")]
 }
 
-/// Rights that no step fails without.
-///
-/// By the first ones it is seen that something was deleted by hand. The last one is of use, and not needed.
-const SILENT: [(&str, &str); 6] = [
-    ("get", "serviceaccounts"),
-    ("get", "roles"),
-    ("get", "rolebindings"),
-    ("get", "poddisruptionbudgets"),
-    ("get", "networkpolicies"),
-    ("list", "horizontalpodautoscalers"),
-];
+/// Rights that are of use, and not needed.
+const SILENT: [(&str, &str); 2] = [("list", "events"), ("list", "horizontalpodautoscalers")];
 /// Rights that only services need, and no attachment.
 const OF_SERVICES: [(&str, &str); 2] = [("update", "configmaps"), ("get", "pods/log")];
 
