@@ -36,7 +36,7 @@ impl Example {
         }));
         eventually("what every namespace has", || {
             let there = |object: &&str| stack.kubectl().succeeds(&["get", object]);
-            ["configmap/kube-root-ca.crt", "serviceaccount/default"].iter().all(|one| there(&one)).then_some(())
+            ["configmap/kube-root-ca.crt", "serviceaccount/default"].iter().all(there).then_some(())
         });
         site.make_container(container);
         let mut project = copy(name);
