@@ -12,12 +12,10 @@ const ROWS: &str = r#"{"data": [
   [-0.002, -0.045, -0.051, -0.026, -0.008, -0.019, 0.074, -0.039, -0.068, -0.092]
 ]}"#;
 
-/// Credentials of the example's service, written to files by what ephemeral resources give: a key, and once the override
-/// below is there, a token.
-fn credentials(kind: &str, resource: &str) -> [(String, String); 2] {
-    let written = |name: &str, ephemeral: &str, value: &str| {
-        format!(
-            r#"
+/// What a service's ephemeral resource gives, `azureml_webservice_keys` for example, written to the file `name`.
+fn credential(kind: &str, resource: &str, (ephemeral, value): (&str, &str), name: &str) -> String {
+    format!(
+        r#"
 ephemeral "azureml_{kind}_{ephemeral}" "this" {{
   {kind}_id = {resource}.id
 }}
@@ -31,12 +29,7 @@ resource "terraform_data" "{name}" {{
   }}
 }}
 "#
-        )
-    };
-    let (own, name) = resource.split_once('.').expect("an address");
-    let tokens = format!("resource \"{own}\" \"{name}\" {{\n  token_auth_enabled = true\n}}\n");
-    let token = written("token", "token", "access_token");
-    [(written("key", "keys", "primary_key"), String::new()), (token, tokens)]
+    )
 }
 
 fn score(example: &Example, credential: &str, headers: &[(&str, &str)]) -> Answer {
@@ -47,25 +40,25 @@ fn score(example: &Example, credential: &str, headers: &[(&str, &str)]) -> Answe
 #[track_caller]
 fn predictions(answer: &Answer) -> Vec<f64> {
     assert_eq!(answer.status, 200, "{answer:?}");
-    let all = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
-    let all: Vec<f64> = all;
+    let all: Vec<f64> = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
     assert_eq!(all.len(), 2);
     all
 }
 
-/// Applies with a key's file, gives the key; then what follows from tokens, imports and the end.
+/// Applies for the first time; gives the service's key.
 fn first_apply(example: &Example, kind: &str, resource: &str) -> String {
-    let [(keys, _), _] = credentials(kind, resource);
-    example.project.write("credentials.tf", keys);
+    example.project.write("credentials.tf", credential(kind, resource, ("keys", "primary_key"), "key"));
     example.project.apply().ok();
     example.project.assert_no_changes();
     example.written("key")
 }
 
+/// Callers with tokens instead of keys, an import of everything, and the end, which leaves what was there before.
 fn tokens_then_imports_then_nothing(example: &Example, key: &str, kind: &str, resource: &str, before: &[String]) {
-    let [_, (token, over)] = credentials(kind, resource);
-    example.project.write("credentials.tf", token);
-    example.project.write("auth_override.tf", over);
+    let (own, name) = resource.split_once('.').expect("an address");
+    let tokens = format!("resource \"{own}\" \"{name}\" {{\n  token_auth_enabled = true\n}}\n");
+    example.project.write("auth_override.tf", tokens);
+    example.project.write("credentials.tf", credential(kind, resource, ("token", "access_token"), "token"));
     example.project.apply().ok();
     example.project.assert_no_changes();
     predictions(&score(example, &example.written("token"), &[]));
