@@ -101,9 +101,9 @@ pub async fn update_environment(
     let (resolved, kept) = match &before.body.resolved {
         Some(resolved) if before.body.hash == hash && same_scorer(resolved) => (resolved.clone(), true),
         resolved => {
-            let scorer = scorer_of(catalogue, spec, means.scorers, resolved.as_ref()).await?;
+            let (scorer, kept) = scorer_of(catalogue, spec, means.scorers, resolved.as_ref()).await?;
             let unchanged = resolved.as_ref().filter(|_| before.body.hash == hash);
-            (work.resolve(spec, &scorer, unchanged).await?, false)
+            (work.resolve(spec, (&scorer, kept), unchanged).await?, false)
         }
     };
     let mut wanted = EnvironmentBody {
@@ -140,18 +140,19 @@ pub async fn remove_environment(catalogue: &Catalogue, name: &str) -> Result<(),
     Ok(())
 }
 
-/// The wanted scorer: the one that the environment has, if it is that, else one beside the provider.
+/// The wanted scorer: the one that the environment has, if it is that, with the digest of its wheel, which the workspace
+/// keeps; else one beside the provider.
 async fn scorer_of(
     catalogue: &Catalogue,
     spec: &EnvironmentSpec,
     scorers: &Scorers,
     before: Option<&Resolved>,
-) -> Result<Wheel, Error> {
+) -> Result<(Wheel, Option<Digest>), Error> {
     let Some(kept) = before
         .map(|resolved| &resolved.scorer)
         .filter(|scorer| spec.scorer_version.as_ref().is_none_or(|version| *version == scorer.version))
     else {
-        return scorers.find(spec.scorer_version.as_deref());
+        return Ok((scorers.find(spec.scorer_version.as_deref())?, None));
     };
     let folder = tempfile::tempdir().map_err(|source| Error::Io {
         action: "create a folder in",
@@ -160,10 +161,7 @@ async fn scorer_of(
     })?;
     let path = folder.path().join(&kept.file);
     catalogue.copy_blob(&kept.wheel, &path).await?;
-    let mut wheel = Wheel::read(&path)?;
-    // The workspace has it already; see `resolve_all`.
-    wheel.path = catalogue.blob_file(&kept.wheel).unwrap_or_default();
-    Ok(wheel)
+    Ok((Wheel::read(&path)?, Some(kept.wheel)))
 }
 
 /// What of an environment the replicas depend on.
@@ -193,7 +191,7 @@ impl Work<'_> {
     async fn make(&self, intent: &Revision<EnvironmentBody>, spec: &EnvironmentSpec) -> Result<EnvironmentBody, Error> {
         let scorer = self.means.scorers.find(spec.scorer_version.as_deref())?;
         let mut body = intent.body.clone();
-        body.resolved = Some(self.resolve(spec, &scorer, None).await?);
+        body.resolved = Some(self.resolve(spec, (&scorer, None), None).await?);
         self.build(&mut body, false).await?;
         Ok(body)
     }
@@ -202,7 +200,7 @@ impl Work<'_> {
     async fn resolve(
         &self,
         spec: &EnvironmentSpec,
-        scorer: &Wheel,
+        scorer: (&Wheel, Option<Digest>),
         before: Option<&Resolved>,
     ) -> Result<Resolved, Error> {
         let mut wanted =
@@ -243,7 +241,7 @@ impl Work<'_> {
 async fn resolve_all(
     catalogue: &Catalogue,
     definition: &serving::environment::Definition,
-    scorer: &Wheel,
+    (scorer, kept): (&Wheel, Option<Digest>),
     wanted: Option<&str>,
     before: Option<&Resolved>,
 ) -> Result<Resolved, Error> {
@@ -256,8 +254,12 @@ async fn resolve_all(
     let uv = Uv::find().await?;
     let python = Python::find(&uv, wanted, &log).await?;
     let lock = resolve(&uv, definition, scorer, &python, before.map(|before| before.lock.as_str())).await?;
-    let bytes = tokio::fs::read(&scorer.path).await.map_err(io("read", &scorer.path))?;
-    let wheel: Digest = catalogue.put_blob(bytes.into()).await?;
+    let wheel = if let Some(wheel) = kept {
+        wheel
+    } else {
+        let bytes = tokio::fs::read(&scorer.path).await.map_err(io("read", &scorer.path))?;
+        catalogue.put_blob(bytes.into()).await?
+    };
     let scorer = Scorer { version: scorer.version.clone(), file: scorer.file.clone(), wheel };
     Ok(Resolved { lock, python: python.version, platform: python.platform, scorer })
 }

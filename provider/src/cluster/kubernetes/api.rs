@@ -347,7 +347,9 @@ fn of_status(status: &Status) -> Problem {
         }
         (403, _) if message.contains("exceeded quota") => Problem::Quota(message),
         // Rights are refused with the whole question in the message; admission controllers with their own words.
-        (403, _) if message.contains(" cannot ") => Problem::Forbidden(message),
+        (403, _) if message.contains(" cannot ") || message.contains("permissions not currently held") => {
+            Problem::Forbidden(message)
+        }
         (409, _) if causes().any(|cause| cause.reason == "FieldManagerConflict") => {
             let owners = causes().map(|cause| format!("{} ({})", cause.field, cause.message));
             Problem::Conflict(owners.collect())
