@@ -58,7 +58,7 @@ pub const SCORER_CONTAINER: &str = "scorer";
 
 /// Names of labels and annotations.
 pub mod label {
-    /// What the object is: one of [`component`].
+    /// What the object is: one of [`component`](mod@super::component).
     pub const COMPONENT: &str = "app.kubernetes.io/component";
     /// `azureml`, of every object of ours.
     pub const PART_OF: &str = "app.kubernetes.io/part-of";

@@ -269,7 +269,8 @@ async fn the_router_gives_up_on_init_before_the_time_of_the_create_is_over() {
     let limits = Limits::new(Duration::from_secs(5), CancellationToken::new());
     let failed = create(&cluster, &catalogue(), wanted(SLOW), &keys(1), None, &limits).await.expect_err("it fails");
     assert!(matches!(&failed.reason, Stopped::TimedOut { failure: Some(_), .. }), "{failed}");
-    assert_eq!(cluster.state().written[0].versions["double"].rollout.progress_deadline_seconds, 3);
+    let init = cluster.state().written[0].versions["double"].rollout.progress_deadline_seconds;
+    assert!((1..5).contains(&init), "{init}");
     assert_eq!(cluster.document(), None);
 }
 

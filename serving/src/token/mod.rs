@@ -2,8 +2,8 @@
 //!
 //! A service of the mode `token` is scored with a JSON Web Token that its compute's router has signed (Ed25519). It names
 //! the service as its audience, so it is of no use anywhere else. The owner of the compute issues tokens from the signing
-//! key's file ([`issue`]); other callers ask the router for one with an access token of an issuer that the router's
-//! configuration names ([`access`]). Everything is verified locally.
+//! key's file (`issue`); other callers ask the router for one with an access token of an issuer that the router's
+//! configuration names (`access`). Everything is verified locally.
 
 #[cfg(feature = "token")]
 pub mod access;

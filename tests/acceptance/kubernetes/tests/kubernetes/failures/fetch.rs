@@ -14,17 +14,22 @@ fn a_model_that_is_gone_or_damaged_is_told_by_its_name_and_comes_back_with_the_n
         assert_eq!(blobs.len(), 1, "{blobs:?}");
         blobs[0].clone()
     };
-    let expected = [
-        "do not become ready",
-        "Cannot fetch model.txt of model model version",
-        "sha256",
-        "run terraform apply again to put it back",
-        "What served before keeps serving",
-    ];
+    let expected = |problem, remedy| {
+        [
+            "do not become ready",
+            problem,
+            "model.txt of model model version",
+            "sha256",
+            remedy,
+            "What served before keeps serving",
+        ]
+    };
     healthy.project.write("src/score.py", DOUBLE.replace("\n\n\ndef run", "\n\n\n\ndef run"));
     container.overwrite(&blob(), "two\n");
-    Told::by_apply(&healthy.project, &expected).without(&["environment again"]).at("model_ids");
+    let damaged = expected("Cannot use", "delete the object of this digest from the storage");
+    Told::by_apply(&healthy.project, &damaged).without(&["environment again"]).at("model_ids");
     healthy.answers();
+    container.delete(&blob());
     healthy.project.apply().ok();
     healthy.project.assert_no_changes();
 
@@ -32,7 +37,8 @@ fn a_model_that_is_gone_or_damaged_is_told_by_its_name_and_comes_back_with_the_n
     container.delete(&blob());
     // An ordinary apply looks at the model first, and puts it back.
     let without_a_look = ["apply", "-auto-approve", "-input=false", "-no-color", "-refresh=false"];
-    let told = Told::by(&expected, || healthy.project.terraform(without_a_look));
+    let gone = expected("Cannot fetch", "run terraform apply again to put it back");
+    let told = Told::by(&gone, || healthy.project.terraform(without_a_look));
     told.without(&["environment again"]).at("model_ids");
     healthy.answers();
     healthy.recovers();
