@@ -53,7 +53,7 @@ push_images = $(xtask) images --base debootstrap --registry $$REGISTRY --push --
 .PHONY: kubernetes-tests
 kubernetes-tests: $(target)/quickstart/.installed
 	@$(push_images)
-	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --test outage --no-fail-fast
+	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --test outage --no-fail-fast -- --test-threads 4
 
 .PHONY: test-kubernetes
 test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...

@@ -21,7 +21,7 @@ fn what_no_node_has_is_told_with_what_is_short_and_what_served_before_goes_on() 
         resources.extend(others.iter().filter(|(name, _)| *name != argument).map(|(_, line)| (*line).to_owned()));
         healthy.stack.resources = resources.join("\n  ");
         healthy
-            .fails("timeouts { update = \"15s\" }", &["no node takes pod", "0/1 nodes are available", why, "add nodes"])
+            .fails("timeouts { update = \"15s\" }", &["node takes pod", "0/1 nodes are available", why, "add nodes"])
             .at(argument);
     }
     healthy.stack.resources = acceptance_kubernetes::RESOURCES.into();
