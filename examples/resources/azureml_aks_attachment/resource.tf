@@ -1,10 +1,4 @@
-provider "azureml" {
-  kubernetes = {
-    prod = { kubeconfig_path = "~/.kube/config", context = "prod" }
-  }
-  storage = { account_name = "mlprod" } # identity from the environment
-}
-
+# The connection `prod` is one of the provider block.
 resource "azureml_workspace" "prod" {
   name        = "prod"
   storage_url = "az://mlprod/workspaces/prod"
