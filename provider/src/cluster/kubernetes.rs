@@ -100,20 +100,19 @@ impl KubernetesCluster {
 
     /// Removes the workloads of a service but those that are wanted.
     async fn remove_workloads(&self, service: &str, wanted: &BTreeSet<String>) -> Result<(), Error> {
-        let selector = labels::of_service(component::SCORER, service);
-        for deployment in self.namespace.list::<Deployment>(&selector).await? {
-            let name = deployment.metadata.name.unwrap_or_default();
-            if !wanted.contains(&name) {
-                self.namespace.delete::<Deployment>(&name).await?;
-            }
-        }
-        for budget in self.namespace.list::<PodDisruptionBudget>(&selector).await? {
-            let name = budget.metadata.name.unwrap_or_default();
-            if !wanted.contains(&name) {
-                self.namespace.delete::<PodDisruptionBudget>(&name).await?;
-            }
-        }
-        Ok(())
+        self.workloads(&labels::of_service(component::SCORER, service))
+            .await?
+            .remove_others(&self.namespace, wanted)
+            .await
+    }
+
+    async fn workloads(&self, selector: &str) -> Result<Workloads, Error> {
+        let deployments = self.namespace.list::<Deployment>(selector).await?;
+        let budgets = self.namespace.list::<PodDisruptionBudget>(selector).await?;
+        Ok(Workloads {
+            deployments: deployments.into_iter().filter_map(|deployment| deployment.metadata.name).collect(),
+            budgets: budgets.into_iter().filter_map(|budget| budget.metadata.name).collect(),
+        })
     }
 
     /// Two that scale one Deployment undo each other's work. KEDA makes such objects, too.
@@ -121,7 +120,7 @@ impl KubernetesCluster {
         let scalers = match self.namespace.list::<HorizontalPodAutoscaler>("").await {
             Ok(scalers) => scalers,
             // Seeing them is an optional right.
-            Err(error) if matches!(error.problem, Problem::Forbidden(_) | Problem::Absent(_)) => return Ok(()),
+            Err(error) if error.problem.is_absence() || matches!(error.problem, Problem::Forbidden(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let ours: BTreeSet<String> =
@@ -138,6 +137,25 @@ impl KubernetesCluster {
             }),
             None => Ok(()),
         }
+    }
+}
+
+/// Names of what runs versions.
+struct Workloads {
+    deployments: Vec<String>,
+    budgets: Vec<String>,
+}
+
+impl Workloads {
+    /// Removes all but those that are wanted.
+    async fn remove_others(self, namespace: &Namespace, wanted: &BTreeSet<String>) -> Result<(), Error> {
+        for name in self.deployments.iter().filter(|name| !wanted.contains(*name)) {
+            namespace.delete::<Deployment>(name).await?;
+        }
+        for name in self.budgets.iter().filter(|name| !wanted.contains(*name)) {
+            namespace.delete::<PodDisruptionBudget>(name).await?;
+        }
+        Ok(())
     }
 }
 
@@ -224,21 +242,12 @@ impl Cluster for KubernetesCluster {
 
     /// What a removal of a version that stopped half-way has left. What belongs to a whole service is removed with it.
     async fn sweep(&self) -> Result<(), Error> {
-        let selector = labels::selector(&[(label::COMPONENT, component::SCORER)]);
         // Before the documents are read: a document is there before its workloads.
-        let deployments: Vec<Deployment> = self.namespace.list(&selector).await?;
-        let budgets: Vec<PodDisruptionBudget> = self.namespace.list(&selector).await?;
+        let found = self.workloads(&labels::selector(&[(label::COMPONENT, component::SCORER)])).await?;
         let mut wanted = BTreeSet::new();
         for service in documents::all(&self.namespace).await? {
             wanted.extend(service.versions.keys().map(|version| serving::cluster::workload(&service.name, version)));
         }
-        let stray = |name: Option<String>| name.filter(|name| !wanted.contains(name));
-        for name in deployments.into_iter().filter_map(|deployment| stray(deployment.metadata.name)) {
-            self.namespace.delete::<Deployment>(&name).await?;
-        }
-        for name in budgets.into_iter().filter_map(|budget| stray(budget.metadata.name)) {
-            self.namespace.delete::<PodDisruptionBudget>(&name).await?;
-        }
-        Ok(())
+        found.remove_others(&self.namespace, &wanted).await
     }
 }

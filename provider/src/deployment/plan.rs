@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tfplugin::{Attr, Diagnostic, Diagnostics};
+use tfplugin::{Attr, Context, Diagnostic, Diagnostics};
 
 use super::model::Deployment;
 use super::{pod, prepare};
@@ -56,19 +56,19 @@ async fn plan_environment(
     Ok(())
 }
 
-/// A warning when no node of the cluster could ever run what is planned anew. Where that cannot be found out, there is none.
-pub async fn shortage(
+/// Warns when no node of the cluster could ever run what is planned anew. Where that cannot be found out, it does not.
+pub async fn warn_of_shortage(
+    context: &mut Context<Settings>,
     prior: Option<&Deployment>,
     planned: &Deployment,
     compute: &ComputeId,
-    settings: &Settings,
-) -> Option<Diagnostic> {
+) {
     if prior.is_some_and(|prior| prior.pod == planned.pod) {
-        return None;
+        return;
     }
-    let wanted = pod::Configured::of(&planned.pod).effective(0);
-    let look = async { cluster::open(compute, settings).await.ok()??.shortage(&wanted).await.ok()? };
-    let shortage = tokio::time::timeout(SHORTAGE_PATIENCE, look).await.ok()??;
+    let (settings, wanted) = (context.data(), pod::Configured::of(&planned.pod).effective(0));
+    let look = async { cluster::open(compute, &settings).await.ok()??.shortage(&wanted).await.ok()? };
+    let Ok(Some(shortage)) = tokio::time::timeout(SHORTAGE_PATIENCE, look).await else { return };
     let warning = Diagnostic::warning(
         "No node can run the replicas",
         format!(
@@ -77,5 +77,5 @@ pub async fn shortage(
             compute.name, shortage.reason
         ),
     );
-    Some(warning.at_attribute(shortage.attribute))
+    context.warn(warning.at_attribute(shortage.attribute));
 }

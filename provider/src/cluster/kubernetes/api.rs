@@ -67,8 +67,10 @@ pub enum Problem {
     Conflict(Vec<String>),
     /// The object was changed, or made, by somebody else at the same time.
     Changed,
-    /// There is no such namespace, or the cluster does not know the kind.
+    /// There is no such namespace or object.
     Absent(String),
+    /// The cluster knows nothing of the kind, or not in this version of its API.
+    Unserved,
     /// Nobody answers, or not in time.
     Unreachable(String),
     /// The server presents a certificate that is not trusted.
@@ -108,9 +110,10 @@ impl fmt::Display for Problem {
                 owners.join(", ")
             ),
             Self::Changed => f.write_str("it was changed by somebody else in the meantime; run terraform apply again"),
-            Self::Absent(message) => write!(
-                f,
-                "{message}; check that the namespace exists, and that the cluster runs Kubernetes 1.30 or newer"
+            Self::Absent(message) => write!(f, "{message}; check that the namespace exists"),
+            Self::Unserved => f.write_str(
+                "the cluster does not serve objects of this kind in the version of the API that is needed; let the \
+                 connection lead to one that runs Kubernetes 1.30 or newer",
             ),
             Self::Unreachable(message) => write!(
                 f,
@@ -124,6 +127,14 @@ impl fmt::Display for Problem {
             ),
             Self::Other(message) => f.write_str(message),
         }
+    }
+}
+
+impl Problem {
+    /// Whether there is nothing of what was asked for.
+    #[must_use]
+    pub const fn is_absence(&self) -> bool {
+        matches!(self, Self::Absent(_) | Self::Unserved)
     }
 }
 
@@ -260,7 +271,8 @@ impl Namespace {
         let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
         let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
         match self.call::<K, _>("delete", name, self.api::<K>().delete(name, &parameters)).await {
-            Ok(_) | Err(ApiError { problem: Problem::Absent(_) | Problem::Changed, .. }) => Ok(()),
+            Ok(_) | Err(ApiError { problem: Problem::Changed, .. }) => Ok(()),
+            Err(error) if error.problem.is_absence() => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -355,7 +367,8 @@ fn of_status(status: &Status) -> Problem {
             Problem::Conflict(owners.collect())
         }
         (409, _) => Problem::Changed,
-        (404, _) => Problem::Absent(message),
+        (404, "NotFound") => Problem::Absent(message),
+        (404, _) => Problem::Unserved,
         (400 | 403 | 422, _) => Problem::Refused(message),
         (429 | 500..=599, _) => Problem::Unreachable(message),
         _ => Problem::Other(message),

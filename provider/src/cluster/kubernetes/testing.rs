@@ -24,6 +24,7 @@ pub(crate) struct ApiServer {
 struct State {
     objects: BTreeMap<String, Value>,
     denied: Vec<(&'static str, &'static str)>,
+    unserved: Vec<&'static str>,
     /// Status that Deployments get; by default that of a finished rollout.
     deployment_status: Option<Value>,
     counter: u64,
@@ -57,6 +58,11 @@ impl ApiServer {
     /// Refuses a method on paths that contain a text, as without the right to.
     pub(crate) fn deny(&self, method: &'static str, path: &'static str) {
         self.state().denied.push((method, path));
+    }
+
+    /// Knows nothing of paths that begin with a text, as a server of another version.
+    pub(crate) fn does_not_serve(&self, path: &'static str) {
+        self.state().unserved.push(path);
     }
 
     pub(crate) fn deployments_have(&self, status: Value) {
@@ -100,10 +106,15 @@ impl ApiServer {
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let url = url::Url::parse(&format!("http://server{target}")).expect("a URL");
         let body = serde_json::from_slice(&bytes[length.0..length.1]).unwrap_or(Value::Null);
-        let (code, answer) = self.state().answer(method, &url, body, head.contains("apply-patch"));
-        let text = answer.to_string();
+        let served = !self.state().unserved.iter().any(|path| url.path().starts_with(path));
+        let (code, kind, text) = if served {
+            let (code, answer) = self.state().answer(method, &url, body, head.contains("apply-patch"));
+            (code, "application/json", answer.to_string())
+        } else {
+            (404, "text/plain; charset=utf-8", "404 page not found\n".to_owned())
+        };
         let answer = format!(
-            "HTTP/1.1 {code} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+            "HTTP/1.1 {code} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
             text.len()
         );
         let _ = stream.write_all(answer.as_bytes()).await;

@@ -41,11 +41,7 @@ impl Resource for WebserviceResource {
         let Some(planned) = &plan.planned else { return Ok(()) };
         if let Ok(id) = planned_id(planned) {
             let prior = plan.prior.as_ref().map(|prior| &prior.deployment);
-            let settings = context.data();
-            let warning = deployment::plan::shortage(prior, &planned.deployment, &id.compute, &settings).await;
-            if let Some(warning) = warning {
-                context.warn(warning);
-            }
+            deployment::plan::warn_of_shortage(context, prior, &planned.deployment, &id.compute).await;
         }
         Ok(())
     }

@@ -52,7 +52,8 @@ impl Installer {
     async fn of_node(&self) -> Result<String, InstallError> {
         let service = self.namespace.get::<Service>(ROUTER).await?;
         let port = service.and_then(|service| service.spec?.ports?.first()?.node_port);
-        let nodes = self.nodes().await.map_err(|error| InstallError::NoAddress { problem: error.to_string() })?;
+        let nodes =
+            self.namespace.nodes().await.map_err(|error| InstallError::NoAddress { problem: error.to_string() })?;
         let address = nodes.iter().find_map(|node| address_of(node, "ExternalIP"));
         let address = address.or_else(|| nodes.iter().find_map(|node| address_of(node, "InternalIP")));
         match (address, port) {

@@ -22,7 +22,7 @@ pub enum Capacity {
 impl Installer {
     /// Looks at the nodes. Too small a cluster is an error only if the attachment says so.
     pub async fn capacity(&self, attachment: &Attachment) -> Result<Capacity, InstallError> {
-        let nodes = match self.nodes().await {
+        let nodes = match self.namespace.nodes().await {
             Ok(nodes) => nodes,
             Err(ApiError { problem: Problem::Forbidden(message), .. }) => return Ok(Capacity::Unknown(message)),
             Err(error) => return Err(error.into()),
@@ -38,10 +38,6 @@ impl Installer {
         }
         let error = InstallError::TooSmall { found: cores, nodes: usable.len(), purpose, wanted };
         if attachment.enforce_capacity { Err(error) } else { Ok(Capacity::TooSmall(error.to_string())) }
-    }
-
-    pub(super) async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
-        self.namespace.nodes().await
     }
 }
 

@@ -95,6 +95,7 @@ impl Blame for InstallError {
                 | Problem::Unauthorized
                 | Problem::Credentials(_)
                 | Problem::Unreachable(_)
+                | Problem::Unserved
                 | Problem::Certificate(_) => Some("connection"),
                 Problem::Terminating | Problem::Absent(_) => Some("namespace"),
                 Problem::Conflict(_) => Some("force_conflicts"),

@@ -10,7 +10,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serving::cluster::{OWNER, PART_OF, component, label, workspace_hash};
 
-use super::super::api::{ApiError, Kind, Problem};
+use super::super::api::{ApiError, Kind};
 use super::super::labels;
 use super::{InstallError, Installer, pause};
 use crate::cluster::wait::Limits;
@@ -64,7 +64,7 @@ impl Installer {
                 all.retain(|object| object.meta().name.as_deref() != Some(OWNER));
                 Ok(all)
             }
-            Err(ApiError { problem: Problem::Absent(_), .. }) => Ok(Vec::new()),
+            Err(error) if error.problem.is_absence() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::cluster::kubernetes::attachment::{Purpose, Router, ServiceType};
 use crate::cluster::kubernetes::testing::ApiServer;
+use crate::diagnostics::Blame as _;
 
 const WORKSPACE: &str = "az://account/container/ws";
 
@@ -127,6 +128,24 @@ async fn a_missing_right_is_named_and_a_missing_optional_one_is_no_error() {
     assert!(error.contains("create ConfigMap azureml-owner") && error.contains("grant this right"), "{error}");
     server.deny("GET", "/api/v1/nodes");
     assert!(matches!(installer.capacity(&attachment()).await, Ok(Capacity::Unknown(_))));
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_serve_a_kind_is_told_with_the_object_and_what_it_must_run_and_left_clean() {
+    let server = ApiServer::start().await;
+    server.does_not_serve("/apis/policy/v1/");
+    server.put("/api/v1/namespaces/ml", json!({ "metadata": { "name": "ml" } }));
+    let before = server.paths();
+    let installer = installer(&server, WORKSPACE).await;
+    installer.claim().await.expect("claimed");
+    let refused = installer.install(&attachment(), &storage()).await.expect_err("refused");
+    let text = refused.to_string();
+    assert!(text.contains("cannot apply PodDisruptionBudget azureml-fe in namespace ml"), "{text}");
+    assert!(text.contains("does not serve") && text.contains("Kubernetes 1.30 or newer"), "{text}");
+    assert_eq!(refused.attribute(), Some("connection"));
+    let (uid, _) = installer.owner().await.expect("read").expect("owned");
+    installer.remove(Some(uid), &limits(Duration::from_secs(10))).await.expect("removed");
+    assert_eq!(server.paths(), before);
 }
 
 #[tokio::test]
