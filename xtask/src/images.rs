@@ -66,6 +66,9 @@ pub(crate) struct Arguments {
     /// The registry, and those of the bases, speak plain HTTP
     #[arg(long)]
     plain_http: bool,
+    /// Folder for `images.json` and the bills of materials. Default: `target/images`
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 /// Ways to make a base image.
@@ -73,13 +76,6 @@ pub(crate) struct Arguments {
 enum Base {
     /// Debian or Ubuntu, whichever runs here, with Python. Kept between runs
     Debootstrap,
-}
-
-/// Where images' by-products go.
-fn folder() -> Result<PathBuf, ImagesError> {
-    let path = target().join("images");
-    fs::create_dir_all(&path).map_err(file(&path))?;
-    Ok(path)
 }
 
 /// What is kept between runs and checkouts.
@@ -91,6 +87,8 @@ fn cache() -> Result<PathBuf, ImagesError> {
 
 /// Makes both images and everything beside them.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), ImagesError> {
+    let out = arguments.out.clone().unwrap_or_else(|| target().join("images"));
+    fs::create_dir_all(&out).map_err(file(&out))?;
     let cache = cache()?;
     let lock = cache.join("images.lock");
     let held = File::create(&lock).map_err(file(&lock))?;
@@ -121,12 +119,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ImagesError> {
             }
         };
         let tag = format!("{}/{name}:{VERSION}", arguments.registry);
-        let context = context::lay_out(name, &source, matches!(image, Image::Router))?;
+        let context = out.join("context").join(name);
+        context::lay_out(&context, &source, matches!(image, Image::Router))?;
         let arguments_of = [("BASE", base.as_str()), ("VERSION", VERSION), ("REVISION", &revision)];
         let dockerfile = root().join("images").join(image.folder()).join("Dockerfile");
         tool.build(&Build { dockerfile: &dockerfile, context: &context, tag: &tag, arguments: &arguments_of })?;
         let document = sbom::document(name, VERSION, &revision, image.parts(&tool, &tag, &base)?);
-        write(&folder()?.join(format!("{name}.spdx.json")), &document)?;
+        write(&out.join(format!("{name}.spdx.json")), &document)?;
         let reference = if arguments.push {
             format!("{}/{name}@{}", arguments.registry, tool.push(&tag)?)
         } else {
@@ -136,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ImagesError> {
         say(&format!("{name}: {reference}"));
         pinned.insert(name, reference);
     }
-    write(&folder()?.join("images.json"), &serde_json::json!(pinned))
+    write(&out.join("images.json"), &serde_json::json!(pinned))
 }
 
 #[derive(Clone, Copy)]

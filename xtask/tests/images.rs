@@ -109,6 +109,8 @@ async fn every_failure_names_its_object_and_cause_on_the_attribute_that_is_to_be
     assert!(text.contains("127.0.0.1:1 cannot be reached"), "{text}");
 
     let closed = World::closed_registry();
+    let plain_http = json!([world.registry(), closed.address]);
+    let core = world.core(json!({ "base_image": world.images().scorer, "plain_http": plain_http })).await;
     let workspace = world.workspace(&core, "closed", json!({ "registry": closed.address })).await;
     let failed = core.create("azureml_environment", World::environment(&workspace, &json!({}))).await;
     let (_, text) = complaint(&failed.expect_err("refused"));
@@ -121,7 +123,7 @@ fn equal_inputs_give_equal_digests_and_bills_of_materials_are_beside_them() {
     let first = world.images();
     assert_eq!(*first, world.make_images());
     for (name, part) in [("azureml-fe", "pkg:cargo/rustls@"), ("azureml-scorer", "pkg:pypi/azureml-scorer@")] {
-        let text = std::fs::read_to_string(World::by_products().join(format!("{name}.spdx.json"))).expect("read");
+        let text = std::fs::read_to_string(world.by_products().join(format!("{name}.spdx.json"))).expect("read");
         let document: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(document["spdxVersion"], "SPDX-2.3");
         assert!(text.contains(part), "no {part} in {name}");

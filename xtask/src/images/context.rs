@@ -35,21 +35,20 @@ pub(super) fn router() -> Result<PathBuf, ImagesError> {
 }
 
 /// A new folder that holds one file, always with the same times, so that builders see what is unchanged.
-pub(super) fn lay_out(name: &str, source: &Path, strip: bool) -> Result<PathBuf, ImagesError> {
-    let folder = super::folder()?.join("context").join(name);
+pub(super) fn lay_out(folder: &Path, source: &Path, strip: bool) -> Result<(), ImagesError> {
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(file(&folder))?;
+        fs::remove_dir_all(folder).map_err(file(folder))?;
     }
-    fs::create_dir_all(&folder).map_err(file(&folder))?;
+    fs::create_dir_all(folder).map_err(file(folder))?;
     let copy = folder.join(source.file_name().unwrap_or(source.as_os_str()));
     fs::copy(source, &copy).map_err(file(source))?;
     if strip && works("strip", &["--version"]).is_ok() {
         output(Command::new("strip").arg("--strip-debug").arg(&copy))?;
     }
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(super::EPOCH.parse().unwrap_or(0));
-    for path in [&copy, &folder] {
+    for path in [copy.as_path(), folder] {
         let times = FileTimes::new().set_modified(time).set_accessed(time);
         File::open(path).and_then(|file| file.set_times(times)).map_err(file(path))?;
     }
-    Ok(folder)
+    Ok(())
 }

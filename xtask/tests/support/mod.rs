@@ -21,16 +21,16 @@ pub(crate) struct Images {
     pub(crate) scorer: String,
 }
 
-/// A registry's program, which ends with this process at the latest.
+/// A registry's program, which ends with this process at the latest, and its folder with it.
 pub(crate) struct Registry {
     pub(crate) address: String,
     process: Child,
-    _folder: tempfile::TempDir,
+    folder: PathBuf,
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // The shell around it kills it when its input ends.
+        // The shell around it clears up when its input ends.
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
@@ -82,7 +82,7 @@ fn missing() -> Option<&'static str> {
 
 impl Registry {
     fn start(authentication: bool) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder").keep();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
             .expect("a port")
@@ -91,22 +91,22 @@ impl Registry {
         let mut config = json!({
             "version": "0.1",
             "log": { "level": "warn" },
-            "storage": { "filesystem": { "rootdirectory": folder.path().join("data") } },
+            "storage": { "filesystem": { "rootdirectory": folder.join("data") } },
             "http": { "addr": address },
         });
         if authentication {
-            let passwords = folder.path().join("htpasswd");
+            let passwords = folder.join("htpasswd");
             fs::write(&passwords, "").expect("written");
             config["auth"] = json!({ "htpasswd": { "realm": "test", "path": passwords } });
         }
-        let file = folder.path().join("config.yml");
+        let file = folder.join("config.yml");
         fs::write(&file, config.to_string()).expect("written");
         let program = registry_program().expect("a registry");
-        let script = "\"$0\" serve \"$1\" < /dev/null & read -r _; kill $!";
+        let script = "\"$0\" serve \"$1\" < /dev/null & read -r _; kill $!; wait; rm -rf \"$2\"";
         let process = Command::new("/bin/sh")
             .args(["-c", script])
             .arg(program)
-            .arg(&file)
+            .args([&file, &folder])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -115,7 +115,7 @@ impl Registry {
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             std::thread::yield_now();
         }
-        Self { address, process, _folder: folder }
+        Self { address, process, folder }
     }
 }
 
@@ -154,8 +154,8 @@ impl World {
     }
 
     /// Where `cargo xtask images` leaves what is beside the images.
-    pub(crate) fn by_products() -> PathBuf {
-        target().join("images")
+    pub(crate) fn by_products(&self) -> PathBuf {
+        self.shared.registry.folder.join("by-products")
     }
 
     fn wheel() -> PathBuf {
@@ -184,11 +184,12 @@ impl World {
             .arg(target().join("release/azureml-fe"))
             .arg("--wheel")
             .arg(Self::wheel())
-            .env("CARGO_TARGET_DIR", target())
+            .arg("--out")
+            .arg(self.by_products())
             .output()
             .expect("run");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = fs::read_to_string(Self::by_products().join("images.json")).expect("read");
+        let text = fs::read_to_string(self.by_products().join("images.json")).expect("read");
         serde_json::from_str(&text).expect("the images")
     }
 
@@ -197,9 +198,10 @@ impl World {
         let wheel = Self::wheel();
         let provider = AzureMl::with_scorers(Scorers::within(wheel.parent().expect("a folder")));
         let mut registry = registry;
-        registry["plain_http"] = json!([self.registry()]);
-        if registry.get("tool").is_none() {
-            registry["tool"] = "buildah".into();
+        for (name, default) in [("plain_http", json!([self.registry()])), ("tool", "buildah".into())] {
+            if registry.get(name).is_none() {
+                registry[name] = default;
+            }
         }
         Core::start_with(provider, json!({ "owner": "me", "registry": registry })).await.expect("started")
     }
