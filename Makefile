@@ -182,7 +182,7 @@ packages: $(tools)/bin/uv
 	echo "$$wanted" > $(packages)/.installed
 
 .PHONY: test
-test: check-test-tools build lint quickstart-test packages ## Runs all tests but those of test-kubernetes
+test: check-test-tools build lint quickstart-test packages ## Runs all tests
 	@$(CARGO) test --release --workspace
 	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check 'pytest-xdist==3.*'
@@ -191,6 +191,7 @@ test: check-test-tools build lint quickstart-test packages ## Runs all tests but
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
 	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
 	@$(MAKE) cluster-test
+	@$(MAKE) test-kubernetes
 
 include tests/acceptance/cluster/cluster.mk
 

@@ -7,12 +7,17 @@ go_missing := there is no Go, which builds a node: install it from https://go.de
 # up for is not one to test on.
 given_kubeconfig := $(if $(findstring command line,$(origin KUBECONFIG)),$(KUBECONFIG))
 kubernetes_tests = $(MAKE) kubernetes-tests
+# Programs without which what runs on a node cannot: kubectl to look at it, the
+# others to make the images that run on it.
+on_node_needs =
+test-kubernetes bench-kubernetes: on_node_needs = kubectl buildah debootstrap
 # Runs a command on a node of its own, if this machine can run one. Else says
 # loudly that it did not; under CI that is a failure.
 on_a_node = \
   if [ $(os) != linux ]; then reason="a node needs Linux, and this is $(os)"; \
   elif ! command -v go >/dev/null; then reason="$(go_missing)"; \
   else $(MAKE) node-up; reason="$$($(node_up) check 2>&1)" && reason=; fi; \
+  for program in $(on_node_needs); do command -v $$program >/dev/null || reason="there is no $$program"; done; \
   if [ -n "$$reason" ] && [ -n "$${CI:-}" ]; then echo "The tests on Kubernetes cannot run: $$reason" >&2; exit 1; fi; \
   if [ -n "$$reason" ]; then echo "SKIPPED, ALL TESTS ON KUBERNETES: $$reason" >&2; exit 0; fi; \
   binaries="$$($(node_up) build --sources $(cluster))"

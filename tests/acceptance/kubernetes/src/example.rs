@@ -38,7 +38,7 @@ impl Example {
             let there = |object: &&str| stack.kubectl().succeeds(&["get", object]);
             ["configmap/kube-root-ca.crt", "serviceaccount/default"].iter().all(there).then_some(())
         });
-        site.make_container(container);
+        stack.container().create();
         let mut project = copy(name);
         let variables = json!({
             "storage_url": format!("az://{container}/workspaces"),

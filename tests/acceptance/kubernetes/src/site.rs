@@ -79,24 +79,4 @@ impl Site {
     pub fn image(&self, name: &str) -> &str {
         self.images.get(name).unwrap_or_else(|| panic!("no image {name}"))
     }
-
-    /// Makes a container in the storage.
-    pub fn make_container(&self, name: &str) {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::STANDARD;
-
-        const VERSION: &str = "2021-08-06";
-        let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let resource = format!("/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container");
-        // The content type is what `request` sends.
-        let text =
-            format!("PUT\n\n\n\n\napplication/json\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{VERSION}\n{resource}");
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &STANDARD.decode(ACCOUNT_KEY).expect("base64"));
-        let signature = STANDARD.encode(ring::hmac::sign(&key, text.as_bytes()));
-        let authorization = format!("SharedKey {ACCOUNT}:{signature}");
-        let headers = [("authorization", &*authorization), ("x-ms-date", &date), ("x-ms-version", VERSION)];
-        let uri = format!("{}/{name}?restype=container", self.storage);
-        let answer = acceptance_local::request("PUT", &uri, None, &headers, "").expect("an answer of the storage");
-        assert_eq!(answer.status, 201, "{answer:?}");
-    }
 }

@@ -224,7 +224,7 @@ resource "azureml_webservice" "this" {{
 
     /// A project with the same files and another configuration.
     pub fn project_of(&self, configuration: &str) -> Project {
-        self.site.make_container(&self.name);
+        self.container().create();
         let project = Project::new(configuration);
         project.write("model.txt", "one\n");
         project.write("src/score.py", DOUBLE);
@@ -241,5 +241,14 @@ resource "azureml_webservice" "this" {{
     /// Removes the namespace.
     pub fn remove_namespace(&self) {
         self.kubectl().run(&["delete", "namespace", &self.namespace(), "--wait=false"]);
+    }
+}
+
+impl Drop for Stack {
+    /// A test that fails keeps no port, processor or memory from the others.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.kubectl().succeeds(&["delete", "namespace", &self.namespace(), "--wait=false"]);
+        }
     }
 }

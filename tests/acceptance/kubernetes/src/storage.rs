@@ -1,4 +1,4 @@
-//! The container of a test's workspace, spoilt from outside.
+//! The container of a test's workspace, made and spoilt from outside.
 
 use acceptance_local::{Answer, request};
 use base64::Engine as _;
@@ -18,6 +18,12 @@ pub struct Container {
 impl Container {
     pub(crate) fn new(site: &Site, name: &str) -> Self {
         Self { endpoint: site.storage.clone(), name: name.to_owned() }
+    }
+
+    /// Makes it.
+    pub fn create(&self) {
+        let answer = self.send("PUT", "", "restype=container", "");
+        assert_eq!(answer.status, 201, "{answer:?}");
     }
 
     /// Names of all blobs with this content.
@@ -51,7 +57,8 @@ impl Container {
         let signed = query.replace('&', "\n").replace('=', ":");
         let queries = if signed.is_empty() { signed } else { format!("\n{signed}") };
         let length = if content.is_empty() { String::new() } else { content.len().to_string() };
-        let own = if method == "PUT" { "x-ms-blob-type:BlockBlob\n" } else { "" };
+        let puts_blob = method == "PUT" && !blob.is_empty();
+        let own = if puts_blob { "x-ms-blob-type:BlockBlob\n" } else { "" };
         // The content type is what `request` sends.
         let text = format!(
             "{method}\n\n\n{length}\n\napplication/json\n\n\n\n\n\n\n{own}x-ms-date:{date}\nx-ms-version:{VERSION}\n/{ACCOUNT}/{ACCOUNT}/{path}{queries}"
@@ -59,7 +66,7 @@ impl Container {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &STANDARD.decode(ACCOUNT_KEY).expect("base64"));
         let authorization = format!("SharedKey {ACCOUNT}:{}", STANDARD.encode(ring::hmac::sign(&key, text.as_bytes())));
         let mut headers = vec![("authorization", &*authorization), ("x-ms-date", &date), ("x-ms-version", VERSION)];
-        if method == "PUT" {
+        if puts_blob {
             headers.push(("x-ms-blob-type", "BlockBlob"));
         }
         let uri = format!("{}/{path}{}{query}", self.endpoint, if query.is_empty() { "" } else { "?" });

@@ -9,10 +9,8 @@ mod registry;
 mod scripts;
 mod workloads;
 
-use acceptance_kubernetes::{Stack, Told};
+use acceptance_kubernetes::{KEYS, Stack, Told, key};
 use acceptance_local::{DOUBLE, Project, post};
-
-use crate::lifecycle::{KEYS, key};
 
 /// A service that answers, to be spoilt.
 pub(crate) struct Healthy {

@@ -1,7 +1,6 @@
 //! A service from nothing to nothing.
 
-use acceptance_kubernetes::Stack;
-pub(crate) use acceptance_kubernetes::{KEYS, key};
+use acceptance_kubernetes::{KEYS, Stack, key};
 use acceptance_local::post;
 
 #[test]

@@ -1,10 +1,10 @@
 //! Logs as users read them.
 
+use acceptance_kubernetes::KEYS;
 use acceptance_local::{DOUBLE, eventually};
 use serde_json::Value;
 
 use crate::failures::Healthy;
-use crate::lifecycle::KEYS;
 
 /// The logs of all replicas, written to a file by the ephemeral resource that users have.
 pub(crate) const LOGS: &str = r#"

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use acceptance_kubernetes::{Identity, Right, Stack};
+use acceptance_kubernetes::{Identity, KEYS, Right, Stack, key};
 use acceptance_local::{DOUBLE, eventually, post};
 use serde_json::json;
 
-use crate::lifecycle::{KEYS, key};
 use crate::logs::LOGS;
 
 const GUIDE: &str = include_str!("../../../../../docs/guides/clusters.md");

@@ -1,6 +1,6 @@
 //! What a service gives away to whoever is in the cluster: nothing.
 
-use acceptance_kubernetes::Stack;
+use acceptance_kubernetes::{KEYS, Stack, key};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -111,14 +111,14 @@ fn with_variable(configuration: &str) -> String {
 fn no_secret_is_in_specifications_variables_logs_state_or_plan() {
     let Some(mut stack) = Stack::find("secret") else { return };
     stack.make_namespace();
-    stack.more = crate::lifecycle::KEYS.into();
+    stack.more = KEYS.into();
     stack.webservice = "num_replicas = 1\n  token_auth_enabled = false".into();
     let kubectl = stack.kubectl();
     let mut project = stack.project_of(&with_variable(&stack.render()));
     project.set_variable("TF_VAR_account_key", acceptance_kubernetes::ACCOUNT_KEY);
     project.apply().ok();
     let uri = project.scoring_uri();
-    let key = crate::lifecycle::key(&project);
+    let key = key(&project);
     assert_eq!(acceptance_local::post(&uri, &key, r#"{"x": 1}"#).status, 200);
     assert_eq!(acceptance_local::post(&uri, "a-key-that-is-wrong-but-long-enough", r#"{"x": 1}"#).status, 401);
 
