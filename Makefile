@@ -183,13 +183,13 @@ packages: $(tools)/bin/uv
 
 .PHONY: test
 test: check-test-tools build lint quickstart-test packages ## Runs all tests
-	@$(CARGO) test --release --workspace
+	@RUST_TEST_THREADS=4 $(CARGO) test --release --workspace
 	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(mirror)/azureml_scorer-*.whl
 	@$(tools)/bin/python -m pip install --quiet --disable-pip-version-check 'pytest-xdist==3.*'
 	@$(tools)/bin/python -m pytest -q --numprocesses 3 scorer/tests
 	@DIST=$(mirror) $(tools)/bin/python -m pytest -q scorer/tests/packaging/test_wheel.py
 	@$(tools)/bin/uv pip install --quiet --no-deps --reinstall --python $(packages)/models/bin/python $(mirror)/azureml_scorer-*.whl
-	@$(packages)/models/bin/python -m pytest -q scorer/tests/packages
+	@$(packages)/models/bin/python -m pytest -q --numprocesses 3 scorer/tests/packages
 	@$(MAKE) cluster-test
 	@$(MAKE) test-kubernetes
 
