@@ -21,6 +21,9 @@ on_a_node = \
   if [ -n "$$reason" ] && [ -n "$${CI:-}" ]; then echo "The tests on Kubernetes cannot run: $$reason" >&2; exit 1; fi; \
   if [ -n "$$reason" ]; then echo "SKIPPED, ALL TESTS ON KUBERNETES: $$reason" >&2; exit 0; fi; \
   binaries="$$($(node_up) build --sources $(cluster))"
+# In a folder with a short name, as sockets need; it stays when something failed, with all logs.
+run_on_a_node = state="$$(mktemp -d)"; $(node_up) run --state "$$state" --binaries "$$binaries" --
+and_clear = ; rm -rf "$$state"
 
 .PHONY: node-up
 node-up:
@@ -67,7 +70,7 @@ ifneq ($(given_kubeconfig),)
 	@KUBECONFIG="$(abspath $(given_kubeconfig))" REGISTRY="$(REGISTRY)" $(kubernetes_tests)
 else
 	@$(on_a_node); \
-	$(node_up) run --state $(target)/test-node --binaries "$$binaries" -- $(kubernetes_tests)
+	$(run_on_a_node) $(kubernetes_tests)$(and_clear)
 endif
 
 # What `cargo xtask bench` shall measure on a node.
@@ -80,7 +83,7 @@ kubernetes-bench:
 .PHONY: bench-kubernetes
 bench-kubernetes: build ## Measures on a node that is started for it: BENCH=apply or BENCH=slots
 	@$(on_a_node); \
-	$(node_up) run --state $(target)/bench-node --binaries "$$binaries" -- $(MAKE) kubernetes-bench
+	$(run_on_a_node) $(MAKE) kubernetes-bench$(and_clear)
 
 # What the kind cluster shall have, by the names that Docker knows.
 KIND_IMAGES ?=

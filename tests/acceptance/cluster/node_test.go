@@ -230,3 +230,11 @@ const service = `{
   "metadata": {"name": "hello"},
   "spec": {"type": "NodePort", "selector": {"app": "hello"}, "ports": [{"port": 80, "targetPort": 8080, "nodePort": 30080}]}
 }`
+
+func TestAFolderWhoseNameIsTooLongForSocketsIsRefusedWithTheLengthThatIsNot(t *testing.T) {
+	state := filepath.Join(newState(t), strings.Repeat("long", 20))
+	output, err := exec.Command(programs(t).launcher, "start", "--state", state, "--binaries", programs(t).binaries).CombinedOutput()
+	if err == nil || !strings.Contains(string(output), state) || !strings.Contains(string(output), "no more than 69") {
+		t.Fatalf("%v: %s", err, output)
+	}
+}

@@ -207,6 +207,9 @@ func (n *running) clear() error {
 	return errors.Join(machine.SweepCgroups(n.config.Cgroup), n.state.clear())
 }
 
+// A socket's name has 107 bytes at most, and this is the longest below a node's folder: the kubelet's, before it is renamed.
+const longestFolder = 107 - len("/data/kubelet/pod-resources/4294967295")
+
 // Absolute is the folder's full name, without links.
 func Absolute(folder string) (string, error) {
 	full, err := filepath.Abs(folder)
@@ -216,5 +219,9 @@ func Absolute(folder string) (string, error) {
 	if err := os.MkdirAll(full, 0o700); err != nil {
 		return "", err
 	}
-	return filepath.EvalSymlinks(full)
+	full, err = filepath.EvalSymlinks(full)
+	if err == nil && len(full) > longestFolder {
+		err = fmt.Errorf("%s is too long a name for a node's folder, whose sockets have names of 107 bytes at most: choose one of no more than %d", full, longestFolder)
+	}
+	return full, err
 }
