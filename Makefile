@@ -55,11 +55,14 @@ $(tools)/bin/cargo-deny:
 	@echo "==> Installing cargo-deny, which checks the dependencies' licences and sources"
 	@$(CARGO) install --quiet --locked --root $(tools) cargo-deny --version 0.20.2
 
+# Equal inputs give equal wheels.
+packed_at := SOURCE_DATE_EPOCH=315532800
+
 .PHONY: wheel
 wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this machine
 	@echo "==> Building the scorer's wheel"
 	@rm -f $(target)/wheels/azureml_scorer-*.whl
-	@SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --profile release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
+	@$(packed_at) $(tools)/bin/maturin build --profile release --quiet --manifest-path scorer/Cargo.toml --interpreter $(PYTHON) --out $(target)/wheels
 
 # With the features that the tests turn on: what differs in one of them would be built twice.
 built := --release --package terraform-provider-azureml --package azureml-fe --features objects/testing,tfplugin/testing
@@ -77,7 +80,7 @@ build: wheel ## Builds the provider, the router and the scorer's wheel, and lays
 	@printf 'provider_installation {\n  filesystem_mirror {\n    path    = "%s"\n    include = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n  direct {\n    exclude = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n}\n' $(target)/mirror > $(TF_CLI_CONFIG_FILE)
 
 published := $(target)/published
-wheel_of_release = PATH=$(tools)/bin:$$PATH SOURCE_DATE_EPOCH=315532800 $(tools)/bin/maturin build --profile dist --quiet --zig --compatibility manylinux_$(subst .,_,$(glibc)) --manifest-path scorer/Cargo.toml --out $(published)
+wheel_of_release = PATH=$(tools)/bin:$$PATH $(packed_at) $(tools)/bin/maturin build --profile dist --quiet --zig --compatibility manylinux_$(subst .,_,$(glibc)) --manifest-path scorer/Cargo.toml --out $(published)
 # Where there is a free-threaded Python: found by uv, or named.
 FREE_THREADED ?= $(shell $(tools)/bin/uv python find --no-project 3.14t 2>/dev/null)
 

@@ -30,6 +30,16 @@ impl Door {
     }
 }
 
+/// A replica whose requests wait at a door, each after its body.
+fn waiting_at(door: &Arc<Door>, id: &str, answer: &'static str) -> TestReplica {
+    let door = Arc::clone(door);
+    TestReplica::start(id, move |exchange| {
+        exchange.body();
+        door.pass();
+        exchange.ok(answer);
+    })
+}
+
 /// A replica that counts how many requests it runs at once.
 fn counting(id: &str, most: &Arc<AtomicUsize>) -> TestReplica {
     let (running, most) = (AtomicUsize::new(0), Arc::clone(most));
@@ -101,12 +111,7 @@ fn waiting_requests_are_served_in_the_order_of_their_arrival() {
 #[test]
 fn a_request_that_finds_no_slot_in_its_time_gets_a_503_with_retry_after() {
     let door = Arc::new(Door::default());
-    let gate = Arc::clone(&door);
-    let replica = TestReplica::start("r", move |exchange| {
-        exchange.body();
-        gate.pass();
-        exchange.ok("");
-    });
+    let replica = waiting_at(&door, "r", "");
     let service = TestService::new("a", &[&replica]).with(|version| version.wait_ms = 30);
     let mut router = Router::start(Router::config(), &[&service]);
     let mut running = router.client();
@@ -125,12 +130,7 @@ fn a_request_that_finds_no_slot_in_its_time_gets_a_503_with_retry_after() {
 #[test]
 fn a_full_queue_is_a_503_at_once() {
     let door = Arc::new(Door::default());
-    let gate = Arc::clone(&door);
-    let replica = TestReplica::start("r", move |exchange| {
-        exchange.body();
-        gate.pass();
-        exchange.ok("");
-    });
+    let replica = waiting_at(&door, "r", "");
     let service = TestService::new("a", &[&replica]);
     let mut config = Router::config();
     config.limits.queue_length = 1;
@@ -343,12 +343,7 @@ fn another_replica_with_a_free_slot_serves_what_a_full_one_refuses() {
 #[test]
 fn versions_have_slots_of_their_own() {
     let door = Arc::new(Door::default());
-    let gate = Arc::clone(&door);
-    let slow = TestReplica::start("slow", move |exchange| {
-        exchange.body();
-        gate.pass();
-        exchange.ok("slow");
-    });
+    let slow = waiting_at(&door, "slow", "slow");
     let fast = TestReplica::echo("fast");
     let versions = vec![TestVersion::new("slow", 5_000, &[&slow]), TestVersion::new("fast", 5_000, &[&fast])];
     let service = TestService::endpoint("e", versions);

@@ -22,8 +22,7 @@ on_a_node = \
   if [ -n "$$reason" ]; then echo "SKIPPED, ALL TESTS ON KUBERNETES: $$reason" >&2; exit 0; fi; \
   binaries="$$($(node_up) build --sources $(cluster))"
 # In a folder with a short name, as sockets need; it stays when something failed, with all logs.
-run_on_a_node = state="$$(mktemp -d)"; $(node_up) run --state "$$state" --binaries "$$binaries" --
-and_clear = ; rm -rf "$$state"
+run_on_a_node = state="$$(mktemp -d)"; $(node_up) run --state "$$state" --binaries "$$binaries" -- $(1); rm -rf "$$state"
 
 .PHONY: node-up
 node-up:
@@ -70,7 +69,7 @@ ifneq ($(given_kubeconfig),)
 	@KUBECONFIG="$(abspath $(given_kubeconfig))" REGISTRY="$(REGISTRY)" $(kubernetes_tests)
 else
 	@$(on_a_node); \
-	$(run_on_a_node) $(kubernetes_tests)$(and_clear)
+	$(call run_on_a_node,$(kubernetes_tests))
 endif
 
 # What `cargo xtask bench` shall measure on a node.
@@ -83,7 +82,7 @@ kubernetes-bench:
 .PHONY: bench-kubernetes
 bench-kubernetes: build ## Measures on a node that is started for it: BENCH=apply or BENCH=slots
 	@$(on_a_node); \
-	$(run_on_a_node) $(MAKE) kubernetes-bench$(and_clear)
+	$(call run_on_a_node,$(MAKE) kubernetes-bench)
 
 # What the kind cluster shall have, by the names that Docker knows.
 KIND_IMAGES ?=

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use serving::cluster;
 
-use super::fe::{HOP, Namespace, service};
+use super::fe::{HOP, Namespace, one_pod, service};
 use super::replica::Replica;
 use crate::support::until;
 
@@ -40,11 +40,7 @@ fn a_service_is_scored_with_its_keys_through_the_pods_that_are_ready() {
 
 #[test]
 fn pods_of_a_node_that_is_not_heard_of_serve_on() {
-    let replica = Replica::start("r");
-    let (namespace, a) = (Namespace::new(), service("diabetes"));
-    namespace.access(&[(&a, &[1])]);
-    namespace.document(&a, 1, 1);
-    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
+    let (namespace, a, _replica) = one_pod();
     let fe = namespace.serve("");
     fe.wait_ready();
     // As the controller of nodes does it.

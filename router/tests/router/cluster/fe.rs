@@ -20,6 +20,25 @@ use crate::support::{Client, TestService, TestVersion, until};
 /// The hop secret of every service.
 pub(crate) const HOP: &str = "hop-secret";
 
+/// A service with one pod, which is ready.
+pub(crate) fn one_pod() -> (Namespace, TestService, Replica) {
+    let replica = Replica::start("r");
+    let (namespace, a) = (Namespace::new(), service("diabetes"));
+    namespace.access(&[(&a, &[1])]);
+    namespace.document(&a, 1, 1);
+    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
+    (namespace, a, replica)
+}
+
+/// [`one_pod`], served by a router.
+pub(crate) fn served(config: &str) -> (Namespace, TestService, Replica, Fe) {
+    let (namespace, a, replica) = one_pod();
+    let fe = namespace.serve(config);
+    fe.wait_ready();
+    namespace.generation("diabetes", 1);
+    (namespace, a, replica, fe)
+}
+
 /// A namespace of a cluster.
 pub(crate) struct Namespace {
     pub(crate) api: ApiServer,

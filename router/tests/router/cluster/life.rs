@@ -3,21 +3,8 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use super::fe::{Namespace, service};
-use super::replica::Replica;
-use crate::support::until;
-use crate::support::{Client, TestService};
-
-fn served(config: &str) -> (Namespace, TestService, Replica, super::fe::Fe) {
-    let replica = Replica::start("r");
-    let (namespace, a) = (Namespace::new(), service("diabetes"));
-    namespace.access(&[(&a, &[1])]);
-    namespace.document(&a, 1, 1);
-    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
-    let fe = namespace.serve(config);
-    fe.wait_ready();
-    (namespace, a, replica, fe)
-}
+use super::fe::served;
+use crate::support::{Client, until};
 
 /// Never gives up by itself what a signal can end.
 const PATIENT: &str = "[timeouts]\nwithdraw_ms = 3600000\ndrain_ms = 3600000\ndrain_idle_ms = 3600000";

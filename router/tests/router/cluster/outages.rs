@@ -1,22 +1,8 @@
 //! An API server that is gone, forgets, or does not answer.
 
-use super::fe::{Fe, Namespace, service};
+use super::fe::{Fe, Namespace, one_pod, served, service};
 use super::replica::Replica;
-use crate::support::TestService;
 use crate::support::until;
-
-/// A service with one pod, served.
-fn served() -> (Namespace, TestService, Replica, Fe) {
-    let replica = Replica::start("r");
-    let (namespace, a) = (Namespace::new(), service("diabetes"));
-    namespace.access(&[(&a, &[1])]);
-    namespace.document(&a, 1, 1);
-    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
-    let fe = namespace.serve("");
-    fe.wait_ready();
-    namespace.generation("diabetes", 1);
-    (namespace, a, replica, fe)
-}
 
 fn connected(fe: &Fe, value: &str) -> Option<()> {
     let watches = ["documents", "access", "signing_keys", "pods"];
@@ -26,7 +12,7 @@ fn connected(fe: &Fe, value: &str) -> Option<()> {
 
 #[test]
 fn a_lost_api_server_changes_nothing_that_is_served() {
-    let (namespace, a, replica, fe) = served();
+    let (namespace, a, replica, fe) = served("");
     until("all watches hold", || connected(&fe, "1"));
     namespace.api.down();
     until("the loss is known", || connected(&fe, "0"));
@@ -54,7 +40,7 @@ fn a_lost_api_server_changes_nothing_that_is_served() {
 
 #[test]
 fn a_watch_that_is_too_old_is_listed_anew_and_what_is_gone_is_dropped() {
-    let (namespace, a, _replica, fe) = served();
+    let (namespace, a, _replica, fe) = served("");
     let b = service("digits");
     namespace.access(&[(&a, &[1]), (&b, &[1])]);
     namespace.document(&b, 1, 1);
@@ -77,7 +63,7 @@ fn a_watch_that_is_too_old_is_listed_anew_and_what_is_gone_is_dropped() {
 
 #[test]
 fn a_broken_watch_goes_on_from_where_it_was() {
-    let (namespace, a, _replica, fe) = served();
+    let (namespace, a, _replica, fe) = served("");
     until("all watches hold", || connected(&fe, "1"));
     let lists = || {
         let requests = namespace.api.requests();
@@ -95,11 +81,7 @@ fn a_broken_watch_goes_on_from_where_it_was() {
 
 #[test]
 fn nobody_is_let_in_before_everything_was_listed_once() {
-    let replica = Replica::start("r");
-    let (namespace, a) = (Namespace::new(), service("diabetes"));
-    namespace.access(&[(&a, &[1])]);
-    namespace.document(&a, 1, 1);
-    namespace.pod("a-1", "diabetes", "diabetes", &replica, true);
+    let (namespace, a, _replica) = one_pod();
     namespace.api.refuse(Some("azureml-fe-signing-keys"));
     let fe = namespace.serve("");
     until("it says what is missing", || {
@@ -126,7 +108,7 @@ fn an_answer_that_cannot_be_read_is_not_quoted() {
 
 #[test]
 fn a_lease_that_cannot_be_written_is_written_when_it_can() {
-    let (namespace, a, _replica, fe) = served();
+    let (namespace, a, _replica, fe) = served("");
     namespace.api.refuse(Some("/leases/"));
     namespace.document(&a, 2, 1);
     until("the failure is said", || (fe.log)().contains("the Lease cannot be written").then_some(()));
@@ -141,7 +123,7 @@ fn a_lease_that_cannot_be_written_is_written_when_it_can() {
 
 #[test]
 fn the_watches_ask_for_no_more_than_a_router_may_see() {
-    let (namespace, _a, _replica, _fe) = served();
+    let (namespace, _a, _replica, _fe) = served("");
     for (method, target) in namespace.api.requests() {
         let asks = |verb: &str, plural: &str, selector: &str| {
             method == verb && target.contains(&format!("/namespaces/ns/{plural}")) && target.contains(selector)

@@ -9,8 +9,7 @@ use serving::token::{Order, RANDOM_BYTES, Settings, SigningKeys, Verifier, audie
 
 use super::fe::{Fe, Namespace, service};
 use super::replica::Replica;
-use crate::support::TestService;
-use crate::support::until;
+use crate::support::{TestService, until};
 
 const CLUSTER: &str = "https://kubernetes.default.svc.cluster.local";
 const ACCOUNT: &str = "system:serviceaccount:ns:caller";

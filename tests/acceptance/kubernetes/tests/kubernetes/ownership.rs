@@ -134,7 +134,7 @@ fn a_namespace_belongs_to_one_workspace_and_is_left_only_when_nothing_is_served_
     kubectl.apply(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "kept", "finalizers": ["example.com/keep"] },
     }));
-    kubectl.run(&["delete", "namespace", &stack.namespace(), "--wait=false"]);
+    stack.remove_namespace();
     Told::by_apply(
         &project,
         &["Cannot attach compute cluster", "the namespace is being deleted", "kubectl get namespace"],
