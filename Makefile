@@ -68,6 +68,7 @@ wheel: check-tools $(tools)/bin/maturin ## Builds the scorer's wheel for this ma
 built := --release --package terraform-provider-azureml --package azureml-fe --features objects/testing,tfplugin/testing
 xtask = $(CARGO) build --quiet $(built) --package xtask && $(target)/release/xtask
 
+# Without line tables: Terraform hashes all of the mirror's files in every command, which was half of its time with them.
 .PHONY: build
 build: wheel ## Builds the provider, the router and the scorer's wheel, and lays out the provider mirror
 	@echo "==> Building the provider and the router"
@@ -76,6 +77,7 @@ build: wheel ## Builds the provider, the router and the scorer's wheel, and lays
 	@rm -f $(mirror)/*.whl
 	@install -m 0755 $(target)/release/terraform-provider-azureml $(mirror)/terraform-provider-azureml_v$(version)
 	@install -m 0755 $(target)/release/azureml-fe $(mirror)/azureml-fe
+	@! command -v strip >/dev/null || strip -S $(mirror)/terraform-provider-azureml_v$(version) $(mirror)/azureml-fe
 	@install -m 0644 $(target)/wheels/azureml_scorer-$(version)-*.whl $(mirror)/
 	@printf 'provider_installation {\n  filesystem_mirror {\n    path    = "%s"\n    include = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n  direct {\n    exclude = ["registry.terraform.io/openazureml/*", "registry.opentofu.org/openazureml/*"]\n  }\n}\n' $(target)/mirror > $(TF_CLI_CONFIG_FILE)
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -103,6 +103,12 @@ impl Drop for Azurite {
     }
 }
 
+/// What npm installs.
+const PACKAGES: [(&str, &str); 2] = [
+    ("package.json", include_str!("../../tests/acceptance/cluster/azurite/package.json")),
+    ("package-lock.json", include_str!("../../tests/acceptance/cluster/azurite/package-lock.json")),
+];
+
 /// Where Azurite is installed: beside the folder of the tests' programs.
 fn installed() -> PathBuf {
     let tests = std::env::current_exe().expect("a program");
@@ -111,12 +117,10 @@ fn installed() -> PathBuf {
     // Other tests may be at it, in this process and in others.
     let lock = File::create(folder.join("lock")).expect("a lock");
     lock.lock().expect("locked");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/acceptance/cluster/azurite");
     let mut changed = false;
-    for name in ["package.json", "package-lock.json"] {
-        let wanted = std::fs::read(source.join(name)).expect("a file of the repository");
+    for (name, wanted) in PACKAGES {
         let target = folder.join(name);
-        if std::fs::read(&target).ok().as_ref() != Some(&wanted) {
+        if std::fs::read_to_string(&target).ok().as_deref() != Some(wanted) {
             changed = true;
             std::fs::write(&target, wanted).expect("written");
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// A file's path below the repository's root, and its text.
 pub(crate) struct Rendered {
@@ -55,7 +56,11 @@ pub(crate) fn settle(files: &[Rendered], check: bool) -> Result<(), RenderError>
     Ok(())
 }
 
-/// The repository's root.
+/// Root of the repository that this runs in, which may have moved since this was built; elsewhere `.`.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = std::env::current_dir().unwrap_or_default();
+        here.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(Path::new(".")).to_owned()
+    });
+    &ROOT
 }

@@ -4,8 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Copied to where they are installed.
-const FILES: [&str; 4] = ["package.json", "package-lock.json", "mock.js", "provider.js"];
+/// Written to where they are installed.
+const FILES: [(&str, &str); 4] = [
+    ("package.json", include_str!("package.json")),
+    ("package-lock.json", include_str!("package-lock.json")),
+    ("mock.js", include_str!("mock.js")),
+    ("provider.js", include_str!("provider.js")),
+];
 
 /// The folder with the scripts and what they need, below cargo's target directory.
 pub(crate) fn installed() -> PathBuf {
@@ -14,8 +19,7 @@ pub(crate) fn installed() -> PathBuf {
     // Other tests may be at it, in this process and in others.
     let lock = File::create(folder.join("lock")).expect("a lock");
     lock.lock().expect("locked");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/router/issuers");
-    let changed = copy(&source, &folder);
+    let changed = write(&folder);
     let done = folder.join("node_modules/.package-lock.json");
     if changed || !done.exists() {
         let mut npm = Command::new("npm");
@@ -31,12 +35,11 @@ pub(crate) fn installed() -> PathBuf {
 }
 
 /// True if what is to be installed has changed.
-fn copy(source: &Path, folder: &Path) -> bool {
+fn write(folder: &Path) -> bool {
     let mut changed = false;
-    for name in FILES {
-        let wanted = std::fs::read(source.join(name)).expect("a file of this test");
+    for (name, wanted) in FILES {
         let target = folder.join(name);
-        if std::fs::read(&target).ok().as_ref() != Some(&wanted) {
+        if std::fs::read_to_string(&target).ok().as_deref() != Some(wanted) {
             changed |= Path::new(name).extension().is_some_and(|kind| kind == "json");
             std::fs::write(&target, wanted).expect("written");
         }

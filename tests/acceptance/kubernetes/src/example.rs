@@ -87,7 +87,8 @@ impl Example {
 
 /// A copy of an example, with models trained by the Python and the packages that its services will use.
 fn copy(name: &str) -> Project {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../examples").join(name);
+    // cargo runs tests in the folder of their package.
+    let source = Path::new("../../../examples").join(name);
     let read = |path: &Path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let project = Project::new(&String::from_utf8(read(&source.join("main.tf"))).expect("UTF-8"));
     let own = |path: &Path| {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use acceptance_local::Project;
 
 fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../examples").canonicalize().expect("the examples")
+    // cargo runs tests in the folder of their package.
+    Path::new("../../../examples").canonicalize().expect("the examples")
 }
 
 /// Configuration files below a folder, but not what an apply has left there.
