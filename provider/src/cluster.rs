@@ -20,7 +20,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use serving::admin::ServiceStatus;
 use serving::pod::Pod;
-use serving::service::{Keys, Service, Template};
+use serving::service::{Keys, Service, Template, Version};
 use serving::token::Issued;
 
 pub use error::{Error, StartProblem};
@@ -60,6 +60,7 @@ pub trait Cluster: Debug + Send + Sync {
     async fn delete_service(&self, name: &str) -> Result<(), Error>;
 
     /// Removes what else belongs to a service that has no document any more: its keys and, unless `keep_logs`, its logs.
+    /// May fail with [`Error::Conflict`] if it has one.
     async fn forget_service(&self, name: &str, keep_logs: bool) -> Result<(), Error>;
 
     /// A service's keys of a generation; none if they are not there.
@@ -78,6 +79,12 @@ pub trait Cluster: Debug + Send + Sync {
 
     /// Gets ready what replicas of the template need before they can start.
     async fn prepare(&self, catalogue: &Catalogue, template: &Template) -> Result<(), Error>;
+
+    /// Whether changing the version of this name of a service to `wanted` replaces replicas or changes their number.
+    fn moves_replicas(&self, service: &Service, name: &str, wanted: &Version) -> bool {
+        let replicas = |version: &Version| (version.template.revision(), version.scale.clone());
+        service.versions.get(name).map(replicas) != Some(replicas(wanted))
+    }
 
     /// What the router says of a service: none if it does not know it (yet, or any more).
     ///

@@ -4,12 +4,12 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 
 import pytest
+from command import free_port
 from conftest import eventually
 
 ECHO = "def init():\n    pass\n\ndef run(raw_data):\n    return raw_data\n"
@@ -360,9 +360,7 @@ def test_a_failure_fits_into_the_termination_log(start, tmp_path):
 
 def test_the_console_script_serves_over_tcp(tmp_path):
     (tmp_path / "score.py").write_text(ECHO)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     program = os.path.join(os.path.dirname(sys.executable), "azmlinfsrv")
     process = subprocess.Popen([program, "--entry_script", "score.py", "--port", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:

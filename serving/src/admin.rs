@@ -183,8 +183,12 @@ pub enum FailureReason {
     InitTimeout,
     /// The process ended before it was ready, without saying why.
     Crashed,
-    /// The process could not be started (no interpreter, no app directory, no container).
+    /// The process could not be started (no interpreter, no app directory).
     StartFailed,
+    /// The cluster cannot start the container: something that the pod names is missing or wrong.
+    ContainerNotStarted,
+    /// The container runs, but does not answer the cluster's probes.
+    ProbeFailed,
     /// Code or models could not be fetched from the workspace's storage.
     FetchFailed,
     /// The replica was killed for using more memory than it may.

@@ -12,7 +12,7 @@ use serving::service::{Keys, Service, Template, Version};
 use tokio_util::sync::CancellationToken;
 
 use super::wait::{self, Goal, Limits, Stopped};
-use super::{Cluster, Error};
+use super::{Cluster, Error, Replicas};
 use crate::workspace::Catalogue;
 
 /// Version of what [`Reserved::Revisions`] holds while a change is under way.
@@ -96,7 +96,7 @@ pub async fn create(
     // Tells it from what an earlier attempt has left under its name.
     intent.created_time = now();
     intent.updated_time = now();
-    intent.versions.values_mut().for_each(|version| bound_progress(version, limits));
+    intent.versions.values_mut().for_each(|version| bound_progress(cluster, version, limits));
     match put(cluster, catalogue, &intent, unfinished.map(|service| service.generation)).await {
         Ok(()) => {}
         // Somebody else's document stands there.
@@ -157,8 +157,8 @@ pub async fn update(cluster: &dyn Cluster, change: Change<'_>, limits: &Limits) 
         next.auth.keys = generation.or(wanted.auth.keys);
         next.updated_time = now();
         remember(&mut next, committed.as_ref());
-        next.versions.values_mut().for_each(|version| bound_progress(version, limits));
-        let goal = if step == 0 && needs_replicas(&present, &wanted) { Goal::Settled } else { Goal::Served };
+        next.versions.values_mut().for_each(|version| bound_progress(cluster, version, limits));
+        let goal = if step == 0 && needs_replicas(cluster, &present, &wanted) { Goal::Settled } else { Goal::Served };
         if let Err(reason) = put(cluster, catalogue, &next, Some(current.generation)).await {
             let written = matches!(cluster.service(&name).await, Ok(Some(found)) if found == next);
             return Err(if written {
@@ -210,8 +210,12 @@ fn remember(service: &mut Service, committed: Option<&Service>) {
 }
 
 /// Lets the router give up on `init()` before this operation's time is over, because only the router knows where the
-/// script hangs. The commit writes the configured value again.
-pub(super) fn bound_progress(version: &mut Version, limits: &Limits) {
+/// script hangs. The commit writes the configured value again. Not where the value is a part of what runs: there it would
+/// replace all replicas twice.
+pub(super) fn bound_progress(cluster: &dyn Cluster, version: &mut Version, limits: &Limits) {
+    if cluster.replicas() == Replicas::Pods {
+        return;
+    }
     let remaining = limits.remaining().as_secs();
     let bound = remaining.saturating_sub((remaining / 10).max(2)).max(1);
     let seconds = &mut version.rollout.progress_deadline_seconds;
@@ -219,12 +223,10 @@ pub(super) fn bound_progress(version: &mut Version, limits: &Limits) {
 }
 
 /// Whether replicas start or stop, so that they must be waited for. An uncommitted document may not be settled.
-fn needs_replicas(present: &Service, wanted: &Service) -> bool {
-    let replicas = |service: &Service| -> Vec<_> {
-        let versions = service.versions.iter();
-        versions.map(|(name, version)| (name.clone(), version.template.revision(), version.scale.clone())).collect()
-    };
-    !present.committed || replicas(present) != replicas(wanted)
+fn needs_replicas(cluster: &dyn Cluster, present: &Service, wanted: &Service) -> bool {
+    !present.committed
+        || present.versions.keys().ne(wanted.versions.keys())
+        || wanted.versions.iter().any(|(name, version)| cluster.moves_replicas(present, name, version))
 }
 
 /// Writes a document whose templates are prepared; prepares them again if somebody swept them away in between.

@@ -175,6 +175,12 @@ pub enum Error {
         /// Generation that is there.
         found: Option<u64>,
     },
+    /// Others change the document faster than one can follow.
+    #[error("the service {service} is changed by others again and again; run terraform apply again when they are done")]
+    Overtaken {
+        /// The service.
+        service: String,
+    },
     /// A document names a template that was not prepared, or was swept away since.
     #[error("template {revision} is not prepared on the compute; run terraform apply again")]
     Unprepared {

@@ -28,10 +28,11 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde_json::json;
 use serving::admin::ServiceStatus;
-use serving::cluster::{component, label};
+use serving::cluster::{self, component, label};
 use serving::pod::Pod;
-use serving::service::{Keys, Service, Template};
+use serving::service::{Keys, Service, Template, Version};
 use serving::token::{self, Issued};
 
 pub use workload::{Site, WorkloadError};
@@ -39,6 +40,9 @@ pub use workload::{Site, WorkloadError};
 use super::{Cluster, Error, ReplicaLog, Replicas, Router, Shortage};
 use crate::workspace::Catalogue;
 use api::{Namespace, Problem};
+
+/// How often workloads are brought up again when the document changes meanwhile.
+const DEPLOY_TRIES: usize = 60;
 
 /// Services in a namespace. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -79,31 +83,80 @@ impl KubernetesCluster {
 
     /// Writes the workloads of a service again, after what all of the compute have in common has changed.
     pub async fn redeploy(&self, name: &str) -> Result<(), Error> {
-        match documents::read(&self.namespace, name).await? {
-            Some(service) => self.deploy(&service).await,
-            None => Ok(()),
-        }
+        self.deploy(name).await
     }
 
-    /// Brings the workloads to what a document says, and removes those of versions that it does not have.
-    async fn deploy(&self, service: &Service) -> Result<(), Error> {
-        access::ensure_hop(&self.namespace, &service.name).await?;
-        let mut wanted = BTreeSet::new();
-        for (name, version) in &service.versions {
-            let workload = workload::build(&self.site, service, name, version)?;
-            self.namespace.apply::<Deployment>(&workload.deployment, self.force).await?;
-            self.namespace.apply::<PodDisruptionBudget>(&workload.disruption_budget, self.force).await?;
-            wanted.insert(workload.name);
+    /// Brings back what routers must know of services, where somebody has removed it.
+    pub async fn restore_access(&self) -> Result<(), Error> {
+        for name in documents::names(&self.namespace).await? {
+            match documents::read_served(&self.namespace, &name).await {
+                Ok(Some(service)) => {
+                    access::restore_digests(&self.namespace, &service).await?;
+                    let found = self.workloads(&labels::of_service(component::SCORER, &name)).await?;
+                    self.ensure_hop(&name, &found).await?;
+                }
+                Ok(None) => {}
+                // One service that nobody can read is no reason not to bring up the router of all others.
+                Err(error) => tracing::warn!(service = name, "what it needs is not looked at: {error}"),
+            }
         }
-        self.remove_workloads(&service.name, &wanted).await
+        Ok(())
     }
 
-    /// Removes the workloads of a service but those that are wanted.
-    async fn remove_workloads(&self, service: &str, wanted: &BTreeSet<String>) -> Result<(), Error> {
-        self.workloads(&labels::of_service(component::SCORER, service))
-            .await?
-            .remove_others(&self.namespace, wanted)
-            .await
+    /// Makes the hop secret unless it is there. Scorers read it when they start, so that those of a former one are replaced
+    /// before, in the way of `kubectl rollout restart`: they start when it is there.
+    async fn ensure_hop(&self, name: &str, found: &Workloads) -> Result<(), Error> {
+        if access::has_hop(&self.namespace, name).await? {
+            return Ok(());
+        }
+        let patch = json!({ "spec": { "template": { "metadata": { "annotations": {
+            "kubectl.kubernetes.io/restartedAt": super::deploy::now(),
+        } } } } });
+        for deployment in &found.deployments {
+            self.namespace.merge::<Deployment>(deployment, &patch).await?;
+        }
+        access::ensure_hop(&self.namespace, name).await
+    }
+
+    /// Brings the workloads to what the document says, and removes those of versions that it does not have.
+    ///
+    /// Versions of an endpoint are written by several at the same time, and each brings all of them up. So that none
+    /// leaves what another has replaced, whoever finds a newer document afterwards does it again.
+    async fn deploy(&self, name: &str) -> Result<(), Error> {
+        for _ in 0..DEPLOY_TRIES {
+            // Before the document is read: a document is there before its workloads.
+            let found = self.workloads(&labels::of_service(component::SCORER, name)).await?;
+            let document = documents::read_served(&self.namespace, name).await?;
+            let (mut wanted, mut refused) = (BTreeSet::new(), None);
+            if let Some(service) = &document {
+                self.ensure_hop(name, &found).await?;
+                for (version_name, version) in &service.versions {
+                    wanted.insert(cluster::workload(name, version_name));
+                    // One version that the cluster refuses does not keep the others.
+                    if let Err(error) = self.deploy_version(service, version_name, version).await {
+                        refused.get_or_insert(error);
+                    }
+                }
+            }
+            found.remove_others(&self.namespace, &wanted).await?;
+            if documents::read_served(&self.namespace, name).await? == document {
+                return refused.map_or(Ok(()), Err);
+            }
+        }
+        Err(Error::Overtaken { service: name.to_owned() })
+    }
+
+    async fn deploy_version(&self, service: &Service, name: &str, version: &Version) -> Result<(), Error> {
+        let workload = workload::build(&self.site, service, name, version)?;
+        self.namespace.apply::<Deployment>(&workload.deployment, self.force).await?;
+        self.namespace.apply::<PodDisruptionBudget>(&workload.disruption_budget, self.force).await?;
+        Ok(())
+    }
+
+    /// Removes all workloads of a service.
+    async fn remove_workloads(&self, service: &str) -> Result<(), Error> {
+        let found = self.workloads(&labels::of_service(component::SCORER, service)).await?;
+        found.remove_others(&self.namespace, &BTreeSet::new()).await
     }
 
     async fn workloads(&self, selector: &str) -> Result<Workloads, Error> {
@@ -124,7 +177,7 @@ impl KubernetesCluster {
             Err(error) => return Err(error.into()),
         };
         let ours: BTreeSet<String> =
-            service.versions.keys().map(|version| serving::cluster::workload(&service.name, version)).collect();
+            service.versions.keys().map(|version| cluster::workload(&service.name, version)).collect();
         let foreign = scalers.into_iter().find(|scaler| {
             let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
             target.is_some_and(|target| target.kind == "Deployment" && ours.contains(&target.name))
@@ -189,18 +242,21 @@ impl Cluster for KubernetesCluster {
     async fn put_service(&self, service: &Service, expected: Option<u64>) -> Result<(), Error> {
         self.refuse_foreign_scalers(service).await?;
         documents::put(&self.namespace, &self.site.workspace, service, expected).await?;
-        self.deploy(service).await
+        self.deploy(&service.name).await
     }
 
     async fn delete_service(&self, name: &str) -> Result<(), Error> {
         documents::withdraw(&self.namespace, name).await?;
-        self.remove_workloads(name, &BTreeSet::new()).await
+        self.remove_workloads(name).await
     }
 
     async fn forget_service(&self, name: &str, _keep_logs: bool) -> Result<(), Error> {
-        self.remove_workloads(name, &BTreeSet::new()).await?;
+        if let Some(service) = documents::read_served(&self.namespace, name).await? {
+            return Err(Error::Conflict { service: service.name, expected: None, found: Some(service.generation) });
+        }
+        self.remove_workloads(name).await?;
         access::retire(&self.namespace, name, None).await?;
-        documents::remove(&self.namespace, name).await
+        documents::remove_withdrawn(&self.namespace, name).await
     }
 
     async fn keys(&self, service: &str, generation: u64) -> Result<Option<Keys>, Error> {
@@ -228,6 +284,15 @@ impl Cluster for KubernetesCluster {
         Ok(())
     }
 
+    /// More than the template and the number decide about a pod: the time of a request does, for example.
+    fn moves_replicas(&self, service: &Service, name: &str, wanted: &Version) -> bool {
+        let pods = |version: &Version| {
+            let workload = workload::build(&self.site, service, name, version).ok()?;
+            Some((workload.deployment["spec"]["template"].clone(), version.scale.clone()))
+        };
+        service.versions.get(name).and_then(pods) != pods(wanted)
+    }
+
     async fn observe(&self, name: &str) -> Result<Option<ServiceStatus>, Error> {
         observe::service(&self.namespace, (&self.id, &self.site), name).await
     }
@@ -246,8 +311,12 @@ impl Cluster for KubernetesCluster {
         let found = self.workloads(&labels::selector(&[(label::COMPONENT, component::SCORER)])).await?;
         let mut wanted = BTreeSet::new();
         for service in documents::all(&self.namespace).await? {
-            wanted.extend(service.versions.keys().map(|version| serving::cluster::workload(&service.name, version)));
+            wanted.extend(service.versions.keys().map(|version| cluster::workload(&service.name, version)));
         }
         found.remove_others(&self.namespace, &wanted).await
     }
 }
+
+#[cfg(test)]
+#[path = "kubernetes/cluster_tests.rs"]
+mod tests;

@@ -212,13 +212,13 @@ pub async fn until(
     limits: &Limits,
 ) -> Result<ServiceStatus, Stopped> {
     let mut pause = FIRST_PAUSE;
-    let (mut unreachable_since, mut stranded) = (None, Stranded::default());
+    let (mut away, mut stranded) = (Away::default(), Stranded::default());
     let mut told = String::new();
     loop {
         let mut failure = None;
         let progress = match cluster.observe(name).await {
             Ok(status) => {
-                unreachable_since = None;
+                away = Away::default();
                 let newest = status.as_ref().and_then(|status| newest_failure(status, goal));
                 if stranded.for_good(newest.as_ref().map(|(_, failure)| &**failure))
                     && let Some((version, failure)) = newest
@@ -234,14 +234,7 @@ pub async fn until(
                     (Verdict::Failed(version, failure), _) => return Err(Stopped::Failed { version, failure }),
                 }
             }
-            Err(error) if patience(&error) > Duration::ZERO => {
-                let since = *unreachable_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > patience(&error) {
-                    return Err(error.into());
-                }
-                error.to_string()
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => away.endure(error)?,
         };
         if progress != told {
             tracing::info!(service = name, generation, "{progress}");
@@ -260,11 +253,13 @@ pub async fn until_gone(
     limits: &Limits,
 ) -> Result<(), Stopped> {
     let mut pause = FIRST_PAUSE;
+    let mut away = Away::default();
     loop {
         let progress = match cluster.observe(name).await {
             // Without a router there are no replicas.
             Ok(None) | Err(Error::NotRunning { .. }) => return Ok(()),
             Ok(Some(status)) => {
+                away = Away::default();
                 let ending = |version: &&String| gone.is_none_or(|gone| gone.contains(*version));
                 let versions: Vec<&String> = status.versions.keys().filter(ending).collect();
                 if gone.is_some() && versions.is_empty() {
@@ -273,9 +268,24 @@ pub async fn until_gone(
                 let replicas: usize = versions.iter().map(|version| status.versions[*version].replicas.len()).sum();
                 format!("{replicas} replicas finish their last requests")
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => away.endure(error)?,
         };
         limits.pause(&mut pause, progress, None).await?;
+    }
+}
+
+/// Since when nobody answers.
+#[derive(Debug, Default)]
+struct Away(Option<Instant>);
+
+impl Away {
+    /// What to tell of an error that may pass by itself. It ends the wait if it does not, or has come for too long.
+    fn endure(&mut self, error: Error) -> Result<String, Error> {
+        let patience = patience(&error);
+        if patience.is_zero() || self.0.get_or_insert_with(Instant::now).elapsed() > patience {
+            return Err(error);
+        }
+        Ok(error.to_string())
     }
 }
 

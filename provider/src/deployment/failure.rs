@@ -30,6 +30,9 @@ pub fn unfinished(what: &str, doing: Doing, unfinished: &Unfinished) -> Diagnost
     let mut diagnostic = stopped(what, doing, &unfinished.reason);
     let aftermath = match (doing, &unfinished.reason, &unfinished.left) {
         (_, Stopped::Endpoint(ChangeError::Conflicts { .. }), _) => "The version runs, and its declaration stands.",
+        (_, Stopped::Endpoint(ChangeError::Cluster(_)), None) => {
+            "What served before keeps serving. Run terraform apply again when the cause is gone."
+        }
         (_, Stopped::Endpoint(_), None) => "Nothing was changed.",
         (Doing::Create, _, None) => "Nothing of it is left but its logs.",
         (Doing::Create, _, Some(_)) => "Its beginning is in the state; terraform apply makes it anew.",
@@ -102,7 +105,7 @@ fn attribute(failure: &Failure) -> Option<&'static str> {
         | FailureReason::StartFailed
         | FailureReason::ImagePull => Some("inference_config"),
         FailureReason::InitTimeout => Some("rollout"),
-        FailureReason::FetchFailed => Some("model_ids"),
+        FailureReason::FetchFailed => first_of(&[("of model ", "model_ids"), ("model version", "model_ids")]),
         FailureReason::OutOfMemory => Some("memory_gb_limit"),
         FailureReason::Quota => Some("num_replicas"),
         FailureReason::Unschedulable | FailureReason::AddingNodes => first_of(&[
@@ -119,7 +122,7 @@ fn attribute(failure: &Failure) -> Option<&'static str> {
             ("service account", "service_account"),
             ("priorityclass", "priority_class"),
         ]),
-        FailureReason::Evicted => None,
+        FailureReason::ContainerNotStarted | FailureReason::ProbeFailed | FailureReason::Evicted => None,
     }
 }
 
@@ -153,6 +156,13 @@ pub fn explain(failure: &Failure) -> String {
             "The log says more: a crash without a traceback is often a lack of memory or a native library."
         }
         FailureReason::StartFailed => "Apply the environment again, which builds it when it is missing.",
+        FailureReason::ContainerNotStarted => {
+            "Put right what it names. A Secret that the attachment had made comes back with its next apply."
+        }
+        FailureReason::ProbeFailed => {
+            "Let the script leave time for others, give the replica more of what it is short of (cpu_cores_limit, \
+             memory_gb_limit), or let the probes wait longer."
+        }
         FailureReason::FetchFailed => {
             "Check that pods may reach the workspace's storage, and that the storage credentials of the attachment are valid."
         }

@@ -77,18 +77,19 @@ impl Places {
     async fn copied(&self, key: &str, wanted: &Reference) -> Result<Option<String>, Error> {
         let Some(global) = &self.global else { return Ok(None) };
         let there = tagged(global, key)?;
-        match self.client.digest(&there).await {
-            Ok(None) => Ok(None),
+        let copied = match self.client.digest(&there).await {
+            Ok(None) => return Ok(None),
             Ok(Some(_)) => {
                 tracing::info!(from = %there, to = %wanted, "Copying the environment's image.");
-                Ok(Some(self.client.copy(&there, wanted).await.map_err(Error::Registry)?))
+                self.client.copy(&there, wanted).await
             }
-            // It only saves time, and must not be what a deployment fails of.
-            Err(error) => {
-                tracing::warn!(%error, "The global registry is passed over.");
-                Ok(None)
-            }
-        }
+            Err(error) => Err(error),
+        };
+        // It only saves time, and must not be what a deployment fails of.
+        copied.map(Some).or_else(|error| {
+            tracing::warn!(%error, "The global registry is passed over.");
+            Ok(None)
+        })
     }
 
     async fn built(

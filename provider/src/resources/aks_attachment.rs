@@ -4,7 +4,9 @@ pub mod model;
 mod plan;
 mod resource;
 mod schema;
+mod service_accounts;
 mod settings;
+mod shown;
 
 pub use resource::AksAttachmentResource;
 

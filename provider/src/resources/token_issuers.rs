@@ -1,7 +1,7 @@
 //! `token_issuers`: between what users write and what the router's configuration says.
 
 use serving::token::{Issuer, Settings};
-use tfplugin::schema::{check_string, each, length_between};
+use tfplugin::schema::{Validator, check_string, each, length_between};
 use tfplugin::{Attr, Attribute, AttributePath, Diagnostic, Diagnostics, Model, Nesting, Object, Type};
 
 /// The attribute's name.
@@ -27,8 +27,6 @@ pub(crate) fn attribute() -> Attribute {
             serving::token::reachable(text).map(|_| ()).map_err(|problem| format!("It {problem}."))
         })
     };
-    let filled =
-        || each(check_string("not empty", |text| if text.is_empty() { Err("It is empty.".into()) } else { Ok(()) }));
     let list = |description: &str| Attribute::list(Type::String, description).optional().validate(filled());
     let object = Object::new()
         .attribute(
@@ -76,7 +74,13 @@ pub(crate) fn attribute() -> Attribute {
     .optional()
 }
 
-fn texts(list: &Attr<Vec<Attr<String>>>) -> Vec<String> {
+/// No text of the list is empty.
+pub(crate) fn filled() -> impl Validator + 'static {
+    each(check_string("not empty", |text| if text.is_empty() { Err("It is empty.".into()) } else { Ok(()) }))
+}
+
+/// The known texts of a list.
+pub(crate) fn texts(list: &Attr<Vec<Attr<String>>>) -> Vec<String> {
     let known = list.as_ref().known();
     known.into_iter().flatten().filter_map(|text| text.clone().known()).collect()
 }

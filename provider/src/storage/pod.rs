@@ -39,10 +39,14 @@ impl Storage {
         let (url, http) = match location.scheme() {
             Scheme::Azure => {
                 pass(&["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT"]);
-                if known.contains_key("AZURE_CLIENT_SECRET") {
-                    pass(&["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"]);
+                // As the provider itself has it: the key before a client's secret before a signature.
+                if !known.contains_key("AZURE_STORAGE_ACCOUNT_KEY") {
+                    if known.contains_key("AZURE_CLIENT_SECRET") {
+                        pass(&["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"]);
+                    } else {
+                        pass(&["AZURE_STORAGE_SAS_TOKEN"]);
+                    }
                 }
-                pass(&["AZURE_STORAGE_SAS_TOKEN"]);
                 ("AZURE_STORAGE_ENDPOINT", "AZURE_ALLOW_HTTP")
             }
             Scheme::S3 => {
@@ -108,7 +112,13 @@ mod tests {
 
     #[test]
     fn a_pod_gets_a_signature_for_reading_one_container_instead_of_the_key() {
-        let set = [("AZURE_STORAGE_ACCOUNT_NAME", "mlprod"), ("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")];
+        let set = [
+            ("AZURE_STORAGE_ACCOUNT_NAME", "mlprod"),
+            ("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0"),
+            ("AZURE_CLIENT_ID", "id"),
+            ("AZURE_CLIENT_SECRET", "of the provider alone"),
+            ("AZURE_TENANT_ID", "tenant"),
+        ];
         let found = environment("az://models/ws", &set, None);
         assert_eq!(found.keys().collect::<Vec<_>>(), ["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_SAS_TOKEN"]);
         let signature = &found["AZURE_STORAGE_SAS_TOKEN"];

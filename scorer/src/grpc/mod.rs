@@ -3,6 +3,7 @@
 //! A pure transcoder: each call becomes a request of the REST form, which the HTTP server answers over a pipe within
 //! this process. So slots, deadlines, limits, ids and draining are those of every other request.
 
+mod deadline;
 mod pipe;
 mod tensors;
 mod transcode;
@@ -16,6 +17,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use tower::limit::GlobalConcurrencyLimitLayer;
 
+use self::deadline::Deadline;
 pub(crate) use self::pipe::Door;
 use self::pipe::{Answer, Pipes};
 use self::proto::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
@@ -73,6 +75,7 @@ pub(crate) fn serve(listener: TcpListener, door: Door, max_body: usize, max_call
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
         .http2_keepalive_interval(Some(Duration::from_mins(1)))
+        .layer(tower::layer::layer_fn(Deadline))
         .layer(GlobalConcurrencyLimitLayer::new(max_calls.saturating_add(SPARE).min(Semaphore::MAX_PERMITS)))
         .add_service(service)
         .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), async {

@@ -166,7 +166,7 @@ pub(super) fn forwarded(metadata: &MetadataMap) -> Result<HeaderMap, Status> {
 }
 
 /// The value of `grpc-timeout`: up to eight digits and a unit.
-fn timeout(text: &str) -> Option<Duration> {
+pub(super) fn timeout(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let number: u64 = text[..text.len() - unit.len_utf8()].parse().ok()?;
     Some(match unit {

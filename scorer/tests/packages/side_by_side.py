@@ -7,11 +7,12 @@ server. The one of `requirements-original.txt` beside it has the original server
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from command import free_port
 
 OURS = Path(sys.executable)
 ORIGINAL = Path(os.environ.get("AZMLINFSRV_PYTHON", Path(sys.prefix).parent / "original/bin/python"))
@@ -25,9 +26,7 @@ class Server:
     def __init__(self, name, command, directory, environment):
         self.name = name
         self._log = directory / "server.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
                 [*map(str, command), "--entry_script", "score.py", "--port", str(self.port)],

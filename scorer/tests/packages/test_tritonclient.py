@@ -1,6 +1,5 @@
 """The Open Inference Protocol with the clients that most people use for it: `tritonclient`, over HTTP and gRPC."""
 
-import socket
 import threading
 import time
 
@@ -8,6 +7,7 @@ import numpy
 import pytest
 import tritonclient.grpc
 import tritonclient.http
+from command import free_port
 from tritonclient.utils import InferenceServerException
 
 CLIENTS = pytest.mark.parametrize("api", [tritonclient.http, tritonclient.grpc], ids=["http", "grpc"])
@@ -59,9 +59,7 @@ def connect(serve):
     clients = []
 
     def start(api, script, **environment):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         server = serve("ours", script, AZUREML_GRPC_PORT=str(port), AZUREML_MODEL_NAME="m", SERVICE_VERSION="7", **environment)
         client = api.InferenceServerClient(f"127.0.0.1:{server.port if api is tritonclient.http else port}")
         clients.append(client)

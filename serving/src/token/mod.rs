@@ -25,7 +25,7 @@ pub use own::{IssueError, Order, Verified, Verifier, issue};
 #[cfg(feature = "token")]
 pub use rotation::RANDOM_BYTES;
 #[cfg(feature = "token")]
-pub use settings::{Issuer, Settings, SettingsError, reachable};
+pub use settings::{Issuer, ServiceAccounts, Settings, SettingsError, reachable};
 
 use crate::service::Kind;
 

@@ -43,6 +43,13 @@ pub struct ServiceAccounts {
     pub services: Vec<String>,
 }
 
+impl Default for ServiceAccounts {
+    /// The usual audience, and nobody.
+    fn default() -> Self {
+        Self { audience: Self::audience(), subjects: Vec::new(), services: Vec::new() }
+    }
+}
+
 impl ServiceAccounts {
     fn audience() -> String {
         "azureml-fe".to_owned()

@@ -62,11 +62,18 @@ kubernetes-tests: $(target)/quickstart/.installed
 	@$(push_images)
 	@AZUREML_CLUSTER_REQUIRED=1 AZUREML_IMAGES=$(target)/images/images.json $(CARGO) test --release --workspace --test kubernetes --test outage --no-fail-fast -- --test-threads 4
 
+# On a cluster that is given: where its NodePorts are reached, and which.
+NODE_PORT_HOST ?= 127.0.0.1
+NODE_PORTS ?= $(shell seq 30080 30119 | sed 's/.*/&:&/' | paste -sd, -)
+
 .PHONY: test-kubernetes
 test-kubernetes: ## Runs the tests on Kubernetes: on a node that is started for them, or KUBECONFIG=... REGISTRY=...
 ifneq ($(given_kubeconfig),)
 	@[ -n "$(REGISTRY)" ] || { echo "Name a registry that this machine pushes to and the cluster pulls from: REGISTRY=host:port" >&2; exit 1; }
-	@KUBECONFIG="$(abspath $(given_kubeconfig))" REGISTRY="$(REGISTRY)" $(kubernetes_tests)
+	@[ -n "$(AZURITE_URL)" ] && [ -n "$(AZURITE_URL_IN_CLUSTER)" ] || { echo "Name an Azurite as this machine and as pods reach it: AZURITE_URL=http://127.0.0.1:10000/devstoreaccount1 AZURITE_URL_IN_CLUSTER=http://host:port/devstoreaccount1" >&2; exit 1; }
+	@export REGISTRY="$(REGISTRY)" AZURITE_URL="$(AZURITE_URL)" AZURITE_URL_IN_CLUSTER="$(AZURITE_URL_IN_CLUSTER)"; \
+	export NODE_PORT_HOST="$(NODE_PORT_HOST)" NODE_PORTS="$(NODE_PORTS)"; \
+	$(kubernetes_tests) KUBECONFIG="$(abspath $(given_kubeconfig))"
 else
 	@$(on_a_node); \
 	$(call run_on_a_node,$(kubernetes_tests))

@@ -45,7 +45,7 @@ impl VersionChange<'_> {
     }
 
     /// The version with new replicas, but with the traffic of the present one.
-    fn rolling(&self, present: Option<&Version>, sequence: u64, limits: &Limits) -> Version {
+    fn rolling(&self, cluster: &dyn Cluster, present: Option<&Version>, sequence: u64, limits: &Limits) -> Version {
         let mut version =
             Version { sequence, committed: false, declared: Declaration::default(), ..self.wanted.clone() };
         if let Some(present) = present {
@@ -56,7 +56,7 @@ impl VersionChange<'_> {
             version.unknown.clone_from(&present.unknown);
             version.former = present.former.clone().or_else(|| present.committed.then(|| Box::new(present.clone())));
         }
-        bound_progress(&mut version, limits);
+        bound_progress(cluster, &mut version, limits);
         version
     }
 
@@ -95,8 +95,15 @@ impl VersionChange<'_> {
                 };
                 Ok(())
             })
-            .await
-            .map_err(|error| Unfinished::with(None, error))?;
+            .await;
+        let written = match written {
+            Ok(written) => written,
+            // Its replicas run, if it is there.
+            Err(error) => {
+                let found = super::find(cluster, self.endpoint).await.ok();
+                return Err(Unfinished::with(found.filter(|service| service.versions.contains_key(self.name)), error));
+            }
+        };
         let left = written.clone();
         match until_served(cluster, written, limits).await {
             Ok(service) => {
@@ -109,7 +116,8 @@ impl VersionChange<'_> {
 
     /// Writes the version with new replicas and waits until they are ready; on failure what was there before is put back.
     async fn roll(&self, cluster: &dyn Cluster, is_create: bool, limits: &Limits) -> Result<(), Unfinished> {
-        let begin = |service: &mut Service| {
+        let mut attempt = None;
+        let mut begin = |service: &mut Service| {
             self.admit(service)?;
             let present = service.versions.get(self.name);
             let taken = present.is_some_and(|version| version.committed && version.retiring_until.is_none());
@@ -117,16 +125,31 @@ impl VersionChange<'_> {
                 return Err(ChangeError::Exists { endpoint: self.endpoint.to_owned(), version: self.name.to_owned() });
             }
             let next = service.versions.values().map(|version| version.sequence).max().unwrap_or(0) + 1;
-            let version = self.rolling(present, next, limits);
+            let version = self.rolling(cluster, present, next, limits);
+            attempt = Some(unsettled(&version));
             service.versions.insert(self.name.to_owned(), version);
             Ok(())
         };
         let patience = Patience::new(limits);
         let written = loop {
-            match self.modify(cluster, begin).await {
-                Ok(written) => break written,
-                Err(error) => patience.wait(error).await.map_err(|error| Unfinished::with(None, error))?,
+            match self.modify(cluster, &mut begin).await {
+                Ok(written) => break Ok(written),
+                Err(error) => {
+                    if let Err(error) = patience.wait(error).await {
+                        break Err(error);
+                    }
+                }
             }
+        };
+        let written = match written {
+            Ok(written) => written,
+            // The document may be there, and a part of what it names.
+            Err(error) => match super::find(cluster, self.endpoint).await {
+                Ok(found) if attempt.is_some() && found.versions.get(self.name).map(unsettled) == attempt => {
+                    return Err(self.go_back(cluster, found, error.into()).await);
+                }
+                _ => return Err(Unfinished::with(None, error)),
+            },
         };
         let goal = Goal::VersionSettled(self.name);
         match wait::until(cluster, self.endpoint, written.generation, goal, limits).await {
@@ -175,6 +198,11 @@ impl VersionChange<'_> {
     }
 }
 
+/// Without what a write itself fills in.
+fn unsettled(version: &Version) -> Version {
+    Version { settled: None, ..version.clone() }
+}
+
 /// Creates a version, or continues a create that was interrupted: its replicas get ready, then it gets its traffic.
 ///
 /// A version of the name that is destroyed, but still routed to, becomes this one by a rolling update. If the replicas do
@@ -216,9 +244,8 @@ pub async fn update_version(
             Err(error) => patience.wait(error).await.map_err(|error| nothing(error.into()))?,
         }
     };
-    let replicas = |version: &Version| (version.template.revision(), version.scale.clone());
     let same = service.versions.get(change.name).is_some_and(|present| {
-        present.committed && present.former.is_none() && replicas(present) == replicas(&change.wanted)
+        present.committed && present.former.is_none() && !cluster.moves_replicas(&service, change.name, &change.wanted)
     });
     if !same {
         change.roll(cluster, false, limits).await?;

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use serving::cluster::{self, component};
-use serving::service::Keys;
+use serving::service::{Keys, Service};
 use serving::token::SigningKeys;
 
 use super::api::{ApiError, Namespace, Problem};
@@ -30,15 +30,13 @@ pub(super) async fn read(namespace: &Namespace, service: &str, generation: u64) 
 /// Stores keys under the next generation, and their digests for the routers.
 pub(super) async fn put(namespace: &Namespace, workspace: &str, service: &str, keys: &Keys) -> Result<u64, Error> {
     let mut generation = generations(namespace, service).await?.last().map_or(1, |last| last + 1);
-    let digests = serde_json::to_string(&keys.digests()).unwrap_or_default();
     for _ in 0..TRIES {
         if !namespace.create(&secret(workspace, service, generation, keys)).await? {
             generation += 1;
             continue;
         }
         // Both are there before a document names the generation.
-        let entry = json!({ (cluster::key_digests(service, generation)): digests });
-        namespace.merge::<Secret>(cluster::ACCESS, &json!({ "stringData": entry })).await.map_err(missing_access)?;
+        write_digests(namespace, &cluster::key_digests(service, generation), keys).await?;
         return Ok(generation);
     }
     Err(Error::Conflict { service: service.to_owned(), expected: Some(generation), found: None })
@@ -74,6 +72,34 @@ pub(super) async fn retire(namespace: &Namespace, service: &str, keep: Option<u6
         namespace.delete::<Secret>(&cluster::keys(service, generation)).await?;
     }
     Ok(())
+}
+
+/// Writes the digests of a service's keys again if somebody has removed them.
+pub(super) async fn restore_digests(namespace: &Namespace, service: &Service) -> Result<(), Error> {
+    let Some(generation) = service.auth.keys else { return Ok(()) };
+    let entry = cluster::key_digests(&service.name, generation);
+    let access = namespace.get::<Secret>(cluster::ACCESS).await?.ok_or_else(|| no_access(namespace))?;
+    if access.data.is_some_and(|data| data.contains_key(&entry)) {
+        return Ok(());
+    }
+    match read(namespace, &service.name, generation).await? {
+        Some(keys) => write_digests(namespace, &entry, &keys).await,
+        // Without keys there is nothing to bring back: the service's next apply makes new ones.
+        None => Ok(()),
+    }
+}
+
+async fn write_digests(namespace: &Namespace, entry: &str, keys: &Keys) -> Result<(), Error> {
+    let digests = serde_json::to_string(&keys.digests()).unwrap_or_default();
+    let patch = json!({ "stringData": { (entry): digests } });
+    namespace.merge::<Secret>(cluster::ACCESS, &patch).await.map_err(missing_access)?;
+    Ok(())
+}
+
+/// Whether a service has a hop secret.
+pub(super) async fn has_hop(namespace: &Namespace, service: &str) -> Result<bool, Error> {
+    let access = namespace.get::<Secret>(cluster::ACCESS).await?.ok_or_else(|| no_access(namespace))?;
+    Ok(access.data.is_some_and(|data| data.contains_key(&cluster::hop(service))))
 }
 
 /// Makes the hop secret of a service unless it has one.

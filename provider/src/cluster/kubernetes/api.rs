@@ -73,6 +73,8 @@ pub enum Problem {
     Unserved,
     /// Nobody answers, or not in time.
     Unreachable(String),
+    /// The server answers that it is overloaded, or fails.
+    Unavailable(String),
     /// The server presents a certificate that is not trusted.
     Certificate(String),
     /// Anything else.
@@ -102,6 +104,10 @@ impl fmt::Display for Problem {
             Self::Refused(message) if message.contains("provided port is already allocated") => {
                 write!(f, "{message}; choose another router.node_port, or none, which leaves the choice to the cluster")
             }
+            Self::Refused(message) if message.contains("failed calling webhook") => write!(
+                f,
+                "{message}; bring what answers this admission webhook up again, or let it leave the namespace alone"
+            ),
             Self::Refused(message) => write!(f, "{message}"),
             Self::Conflict(owners) => write!(
                 f,
@@ -120,6 +126,9 @@ impl fmt::Display for Problem {
                 "the API server cannot be reached: {message}; check the connection's address and the network between \
                  here and there"
             ),
+            Self::Unavailable(message) => {
+                write!(f, "the API server is overloaded or out of order: {message}; run terraform apply again later")
+            }
             Self::Certificate(message) => write!(
                 f,
                 "the API server's certificate is not trusted: {message}; check the connection's \
@@ -139,10 +148,10 @@ impl Problem {
 }
 
 impl ApiError {
-    /// Whether the server could not be asked at all, so that asking again may help.
+    /// Whether the server could not be asked, or could not answer, so that asking again may help.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self.problem, Problem::Unreachable(_))
+        matches!(self.problem, Problem::Unreachable(_) | Problem::Unavailable(_))
     }
 }
 
@@ -268,7 +277,17 @@ impl Namespace {
 
     /// [`Namespace::delete`], only while it is the object with this UID.
     pub async fn delete_if<K: Kind>(&self, name: &str, uid: Option<String>) -> Result<(), ApiError> {
-        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+        self.delete_by::<K>(name, uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None })).await
+    }
+
+    /// Deletes an object that is still as it was read.
+    pub async fn delete_unchanged<K: Kind>(&self, read: &K) -> Result<(), ApiError> {
+        let preconditions =
+            Preconditions { uid: read.meta().uid.clone(), resource_version: read.meta().resource_version.clone() };
+        self.delete_by::<K>(name_of(read), Some(preconditions)).await
+    }
+
+    async fn delete_by<K: Kind>(&self, name: &str, preconditions: Option<Preconditions>) -> Result<(), ApiError> {
         let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
         match self.call::<K, _>("delete", name, self.api::<K>().delete(name, &parameters)).await {
             Ok(_) | Err(ApiError { problem: Problem::Changed, .. }) => Ok(()),
@@ -359,7 +378,10 @@ fn of_status(status: &Status) -> Problem {
         }
         (403, _) if message.contains("exceeded quota") => Problem::Quota(message),
         // Rights are refused with the whole question in the message; admission controllers with their own words.
-        (403, _) if message.contains(" cannot ") || message.contains("permissions not currently held") => {
+        (403, _)
+            if !message.contains("admission webhook")
+                && (message.contains(" cannot ") || message.contains("permissions not currently held")) =>
+        {
             Problem::Forbidden(message)
         }
         (409, _) if causes().any(|cause| cause.reason == "FieldManagerConflict") => {
@@ -370,7 +392,8 @@ fn of_status(status: &Status) -> Problem {
         (404, "NotFound") => Problem::Absent(message),
         (404, _) => Problem::Unserved,
         (400 | 403 | 422, _) => Problem::Refused(message),
-        (429 | 500..=599, _) => Problem::Unreachable(message),
+        (500, _) if message.contains("failed calling webhook") => Problem::Refused(message),
+        (429 | 500..=599, _) => Problem::Unavailable(message),
         _ => Problem::Other(message),
     }
 }
@@ -410,6 +433,21 @@ mod tests {
             "details": { "causes": [{ "reason": "NamespaceTerminating", "message": "", "field": "" }] } });
         assert_eq!(status(ending), Problem::Terminating);
         assert_eq!(status(json!({ "code": 401, "message": "Unauthorized" })), Problem::Unauthorized);
+    }
+
+    #[test]
+    fn a_server_that_fails_is_told_from_one_that_cannot_be_reached_and_from_a_webhook_of_its_own() {
+        let webhook = status(json!({ "code": 500, "reason": "InternalError", "message":
+            "Internal error occurred: failed calling webhook \"policy.example.com\": dial tcp: connection refused" }));
+        assert!(matches!(&webhook, Problem::Refused(text) if text.contains("policy.example.com")));
+        assert!(webhook.to_string().contains("bring what answers this admission webhook up again"), "{webhook}");
+        let denied = json!({ "code": 403, "reason": "Forbidden", "message":
+            "admission webhook \"policy.example.com\" denied the request: this team cannot deploy" });
+        assert!(matches!(status(denied), Problem::Refused(_)));
+        for code in [429, 503] {
+            let busy = status(json!({ "code": code, "message": "etcdserver: request timed out" }));
+            assert!(busy.to_string().contains("overloaded or out of order: etcdserver"), "{busy}");
+        }
     }
 
     #[test]

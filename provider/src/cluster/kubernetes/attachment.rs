@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serving::pod::Toleration;
-use serving::token::Issuer;
+use serving::token::{Issuer, ServiceAccounts};
 
 /// Image of the router without its tag, in releases.
 const IMAGE: &str = "ghcr.io/openazureml/azureml-fe";
@@ -27,6 +27,7 @@ pub struct Attachment {
     pub external_url: Option<String>,
     pub force_conflicts: bool,
     pub token_issuers: Vec<Issuer>,
+    pub token_service_accounts: Option<ServiceAccounts>,
     /// Image of the router that was decided on when it was created or last changed.
     pub image: String,
     /// What the routers of the last apply said that they are.
@@ -51,6 +52,7 @@ impl Default for Attachment {
             external_url: None,
             force_conflicts: false,
             token_issuers: Vec::new(),
+            token_service_accounts: None,
             image: String::new(),
             version: None,
             base_url: None,

@@ -90,8 +90,13 @@ pub(super) async fn put(
     conflict(read(namespace, &service.name).await?.map(|service| service.generation))
 }
 
-pub(super) async fn remove(namespace: &Namespace, name: &str) -> Result<(), Error> {
-    Ok(namespace.delete::<ConfigMap>(&cluster::document(name)).await?)
+/// Removes a document that was taken from the routers' sight, unless somebody has written it anew.
+pub(super) async fn remove_withdrawn(namespace: &Namespace, name: &str) -> Result<(), Error> {
+    let name = cluster::document(name);
+    match namespace.get::<ConfigMap>(&name).await? {
+        Some(map) if is_withdrawn(&map) => Ok(namespace.delete_unchanged(&map).await?),
+        _ => Ok(()),
+    }
 }
 
 fn parse(map: &ConfigMap) -> Result<Service, Error> {

@@ -10,23 +10,66 @@ use super::logs;
 /// Reasons of the cluster autoscaler's events on a pod that no node takes.
 const ADDS_A_NODE: &str = "TriggeredScaleUp";
 const ADDS_NO_NODE: &str = "NotTriggerScaleUp";
+/// Reasons of the node's events: of a probe that was not answered, and of a container that it ends.
+const UNHEALTHY: &str = "Unhealthy";
+const KILLING: &str = "Killing";
 
-/// The failure with what can be had. Not to get it is no failure of its own.
-pub(super) async fn explain(namespace: &Namespace, found: Found) -> Failure {
+/// The failure with what can be had; none if it turns out to be none. Not to get more is no failure of its own.
+pub(super) async fn explain(namespace: &Namespace, found: Found) -> Option<Failure> {
     let Found { mut failure, more } = found;
     match &more {
-        Some(More::Log(log)) => match logs::of_failure(namespace, log).await {
-            Ok(lines) => failure.log_tail = lines,
-            Err(error) => tracing::debug!("the failure is told without its log: {error}"),
-        },
-        // Seeing events is an optional right.
-        Some(More::Scheduling { pod }) => match namespace.events_of_pod(pod).await {
-            Ok(events) => heed_autoscaler(&mut failure, &events),
-            Err(error) => tracing::debug!("whether an autoscaler adds nodes is not known: {error}"),
+        Some(More::Log(log)) => {
+            match logs::of_failure(namespace, log).await {
+                Ok(lines) => failure.log_tail = lines,
+                Err(error) => tracing::debug!("the failure is told without its log: {error}"),
+            }
+            if failure.reason == FailureReason::Crashed && failure.exit_code.is_some_and(|code| code < 0) {
+                heed_killer(&mut failure, &events(namespace, &log.pod).await);
+            }
+        }
+        Some(More::Scheduling { pod }) => heed_autoscaler(&mut failure, &events(namespace, pod).await),
+        Some(More::Probes { pod }) => match newest(&events(namespace, pod).await, is_unanswered) {
+            Some(said) => failure.message = format!("{}: {said}", failure.message),
+            None if failure.terminal => {}
+            None => return None,
         },
         None => {}
     }
-    failure
+    Some(failure)
+}
+
+/// Events about a pod. Seeing them is an optional right.
+async fn events(namespace: &Namespace, pod: &str) -> Vec<Event> {
+    namespace.events_of_pod(pod).await.unwrap_or_else(|error| {
+        tracing::debug!("the failure is told without events: {error}");
+        Vec::new()
+    })
+}
+
+/// The message of the newest of some events.
+fn newest(events: &[Event], of: impl Fn(&Event) -> bool) -> Option<String> {
+    events.iter().filter(|event| of(event)).max_by_key(|event| time(event))?.message.clone()
+}
+
+fn is_unhealthy(event: &Event) -> bool {
+    event.reason.as_deref() == Some(UNHEALTHY)
+}
+
+/// A probe of a container that was up before. Until then there are many that nobody answers.
+fn is_unanswered(event: &Event) -> bool {
+    is_unhealthy(event) && !event.message.as_deref().unwrap_or_default().starts_with("Startup probe")
+}
+
+/// A container that was ended because it did not answer a probe has not ended by itself.
+fn heed_killer(failure: &mut Failure, events: &[Event]) {
+    let by_probe = |event: &Event| {
+        let message = event.message.as_deref().unwrap_or_default();
+        event.reason.as_deref() == Some(KILLING) && message.contains(" probe")
+    };
+    let Some(killed) = newest(events, by_probe) else { return };
+    let said = newest(events, is_unhealthy).unwrap_or_default();
+    failure.reason = FailureReason::ProbeFailed;
+    failure.message = format!("{}; {said}", killed.trim_end_matches('.'));
 }
 
 /// A node that is on its way is worth waiting for, and one that will not come is not.
@@ -79,6 +122,34 @@ mod tests {
         };
         heed_autoscaler(&mut failure, &events(said));
         failure
+    }
+
+    #[test]
+    fn a_container_that_was_killed_for_its_probe_is_told_by_what_the_probe_saw() {
+        let event = |reason: &str, message: &str| -> Event {
+            let event = json!({
+                "metadata": {}, "involvedObject": {}, "reason": reason, "message": message,
+                "lastTimestamp": "2026-01-01T00:00:00Z",
+            });
+            serde_json::from_value(event).expect("an event")
+        };
+        let crashed = || Failure {
+            reason: FailureReason::Crashed,
+            message: "the scorer ended before it was done".into(),
+            exit_code: Some(-9),
+            ..heeded(&[])
+        };
+        let unanswered = event(UNHEALTHY, "Liveness probe failed: HTTP probe failed with statuscode: 502");
+        let killed = event(KILLING, "Container scorer failed liveness probe, will be restarted");
+        let mut failure = crashed();
+        heed_killer(&mut failure, &[unanswered.clone(), killed]);
+        assert_eq!(failure.reason, FailureReason::ProbeFailed);
+        for text in ["scorer failed liveness probe", "statuscode: 502"] {
+            assert!(failure.message.contains(text), "{}", failure.message);
+        }
+        let mut failure = crashed();
+        heed_killer(&mut failure, &[unanswered, event(KILLING, "Stopping container scorer")]);
+        assert_eq!(failure.reason, FailureReason::Crashed);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) enum More {
     Log(Log),
     /// Those who find nodes for this pod.
     Scheduling { pod: String },
+    /// The probes of this pod, without which nothing is known to be wrong.
+    Probes { pod: String },
 }
 
 /// A log to look at.
@@ -38,7 +40,12 @@ pub(super) struct Log {
 /// The most telling failure of these pods, all of one template, and of their Deployment.
 pub(super) fn find(deployment: Option<&Deployment>, pods: &[&Pod]) -> Option<Found> {
     // What ends the wait before what may pass; what was said by a script before what is only seen from outside.
-    let weight = |found: &Found| (found.failure.terminal, found.failure.traceback.is_some(), found.failure.count);
+    let weight = |found: &Found| {
+        let Found { failure, more } = found;
+        // Not to be ready may still be nothing.
+        let sure = !matches!(more, Some(More::Probes { .. }));
+        (failure.terminal, failure.traceback.is_some(), sure, failure.count)
+    };
     let of_pods = pods.iter().filter_map(|pod| of_pod(pod)).max_by_key(weight);
     match (of_pods, deployment.and_then(of_deployment)) {
         // A pod says why the time was not enough.
@@ -117,7 +124,7 @@ fn of_container(pod: &Pod, name: &str, container: &'static str, status: &Contain
             }
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                 let message = format!("container {container} of pod {name} cannot be started: {why}");
-                return Some(Found { failure: plain(FailureReason::StartFailed, message, false), more: None });
+                return Some(Found { failure: plain(FailureReason::ContainerNotStarted, message, false), more: None });
             }
             _ => {}
         }
@@ -127,6 +134,16 @@ fn of_container(pod: &Pod, name: &str, container: &'static str, status: &Contain
         (ContainerState { terminated: Some(ended), .. }, _) if ended.exit_code != 0 => (ended, false),
         (ContainerState { terminated: None, .. }, Some(ended)) if !status.ready && ended.exit_code != 0 => {
             (ended, true)
+        }
+        (ContainerState { running: Some(_), .. }, _)
+            if container == SCORER
+                && status.started == Some(true)
+                && !status.ready
+                && pod.metadata.deletion_timestamp.is_none() =>
+        {
+            let message = format!("container {container} of pod {name} runs, but is not ready");
+            let failure = plain(FailureReason::ProbeFailed, message, false);
+            return Some(Found { failure, more: Some(More::Probes { pod: name.to_owned() }) });
         }
         _ => return None,
     };
@@ -176,7 +193,7 @@ fn ending(pod: &Pod, container: &'static str, ended: &ContainerStateTerminated, 
     }
     if let (Some("StartError" | "ContainerCannotRun"), Some(why)) = (ended.reason.as_deref(), &ended.message) {
         let message = format!("container {container} cannot be started: {}", why.trim());
-        return Failure { reason: FailureReason::StartFailed, message, ..base };
+        return Failure { reason: FailureReason::ContainerNotStarted, message, ..base };
     }
     let reason = if container == FETCH { FailureReason::FetchFailed } else { FailureReason::Crashed };
     let what = match container {

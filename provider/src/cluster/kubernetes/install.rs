@@ -54,7 +54,7 @@ pub struct Installer {
     id: String,
 }
 
-/// What came of [`Installer::ensure_namespace`].
+/// What came of [`Installer::ensure_namespace`] or [`Installer::claim`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
     /// This call made it.
@@ -99,8 +99,9 @@ impl Installer {
         }
     }
 
-    /// Makes the namespace the compute's own. Another's is refused. Returns the UID that the compute is known by.
-    pub async fn claim(&self) -> Result<String, InstallError> {
+    /// Makes the namespace the compute's own. Another's is refused. Returns the UID that the compute is known by; the error
+    /// says whether the mark of whose it is was made.
+    pub async fn claim(&self) -> Result<String, (Made, InstallError)> {
         let owner = ConfigMap {
             metadata: ObjectMeta {
                 name: Some(OWNER.to_owned()),
@@ -110,18 +111,19 @@ impl Installer {
             data: Some(data_of(&self.ownership)),
             ..ConfigMap::default()
         };
-        self.namespace.create(&owner).await?;
-        let Some((uid, found)) = self.owner().await? else {
-            return Err(InstallError::Vanished { namespace: self.namespace.name().to_owned() });
+        let created = self.namespace.create(&owner).await.map_err(|error| (Made::Before, error.into()))?;
+        let made = if created { Made::Now } else { Made::Before };
+        let failed = |error| (made, error);
+        let namespace = self.namespace.name().to_owned();
+        let (uid, found) = match self.owner().await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(failed(InstallError::Vanished { namespace })),
+            Err(error) => return Err(failed(error.into())),
         };
         if (&found.workspace, &found.compute) == (&self.ownership.workspace, &self.ownership.compute) {
             return Ok(uid);
         }
-        Err(InstallError::Foreign {
-            namespace: self.namespace.name().to_owned(),
-            connection: self.namespace.connection().to_owned(),
-            found,
-        })
+        Err(failed(InstallError::Foreign { namespace, connection: self.namespace.connection().to_owned(), found }))
     }
 
     /// UID and content of what says whose namespace it is; none if it is nobody's.
@@ -200,21 +202,22 @@ impl Installer {
         kube::Api::all(self.namespace.client())
     }
 
-    /// Removes the namespace if the attachment made it; false if it did not, or there is none.
-    async fn remove_namespace(&self) -> Result<bool, ApiError> {
+    /// Whether the attachment made the namespace, and it is there.
+    async fn made_namespace(&self) -> Result<bool, ApiError> {
         let name = self.namespace.name();
         let found = match self.namespace.ask("read", name, self.namespaces().get_opt(name)).await {
             Ok(Some(found)) => found,
             Ok(None) | Err(ApiError { problem: Problem::Forbidden(_), .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let made_by = found.metadata.annotations.as_ref().and_then(|annotations| annotations.get(manifests::MADE_BY));
-        if made_by != Some(&self.id) {
-            return Ok(false);
-        }
+        let annotations = found.metadata.annotations;
+        Ok(annotations.is_some_and(|annotations| annotations.get(manifests::MADE_BY) == Some(&self.id)))
+    }
+
+    async fn remove_namespace(&self) -> Result<(), ApiError> {
+        let name = self.namespace.name();
         match self.namespace.ask("delete", name, self.namespaces().delete(name, &DeleteParams::background())).await {
-            Ok(_) => Ok(true),
-            Err(ApiError { problem: Problem::Absent(_), .. }) => Ok(false),
+            Ok(_) | Err(ApiError { problem: Problem::Absent(_), .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

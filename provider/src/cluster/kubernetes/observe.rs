@@ -133,7 +133,7 @@ async fn version_status(
     };
     let mut status = VersionStatus {
         desired_replicas,
-        updated_replicas: count(updated),
+        updated_replicas: count(updated).min(rolled_out(deployment, desired_replicas)),
         available_replicas: count(replicas.iter().filter(ready).count()),
         replicas,
         failure: None,
@@ -148,10 +148,25 @@ async fn version_status(
             .filter(|pod| labelled(pod, label::REVISION).as_ref() == Some(&status.revision))
             .collect();
         if let Some(found) = failure::find(deployment, &wanted) {
-            status.failure = Some(explain(namespace, found).await);
+            status.failure = explain(namespace, found).await;
         }
     }
     Ok(status)
+}
+
+/// How many replicas of the newest template there can be at most: a template also changes in what its revision does not
+/// tell, such as the time that a pod has to end.
+fn rolled_out(deployment: Option<&Deployment>, desired: u32) -> u32 {
+    let Some((deployment, status)) = deployment.and_then(|found| Some((found, found.status.as_ref()?))) else {
+        return 0;
+    };
+    if status.observed_generation < deployment.metadata.generation {
+        return 0;
+    }
+    let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
+    let updated_replicas = u32::try_from(updated).unwrap_or(0);
+    // The last of the former template counts as one that is missing.
+    if all > updated { updated_replicas.min(desired.saturating_sub(1)) } else { updated_replicas }
 }
 
 /// What of a version's workload is not as it was applied.
@@ -202,4 +217,27 @@ fn state(pod: &Pod) -> ReplicaState {
     let backs_off =
         containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref()).any(waits);
     if backs_off { ReplicaState::BackOff } else { ReplicaState::Starting }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rollout_is_over_when_the_newest_template_was_seen_and_no_pod_of_the_former_is_left() {
+        let of = |generation: i64, observed: i64, all: i32, updated: i32| {
+            let deployment = json!({
+                "metadata": { "generation": generation },
+                "status": { "observedGeneration": observed, "replicas": all, "updatedReplicas": updated },
+            });
+            rolled_out(Some(&serde_json::from_value(deployment).expect("a Deployment")), 2)
+        };
+        assert_eq!(of(2, 1, 2, 2), 0, "it is about the former template");
+        assert_eq!(of(2, 2, 3, 1), 1);
+        assert_eq!(of(2, 2, 3, 2), 1, "one of the former still runs");
+        assert_eq!(of(2, 2, 2, 2), 2);
+        assert_eq!(rolled_out(None, 2), 0);
+    }
 }

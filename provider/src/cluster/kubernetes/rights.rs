@@ -41,8 +41,11 @@ pub const NAMESPACED: &[Right] = &[
 ];
 
 /// What is of use in the namespace, and not needed.
-pub const NAMESPACED_OPTIONAL: &[Right] =
-    &[right("", "events", &["list"]), right("autoscaling", "horizontalpodautoscalers", &["list"])];
+pub const NAMESPACED_OPTIONAL: &[Right] = &[
+    right("", "events", &["list"]),
+    right("", "persistentvolumeclaims", &["list"]),
+    right("autoscaling", "horizontalpodautoscalers", &["list"]),
+];
 
 /// What is of use in the whole cluster, and not needed.
 pub const CLUSTER_OPTIONAL: &[Right] =

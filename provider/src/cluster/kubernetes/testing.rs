@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use serving::cluster::label;
+use serving::pod::{Liveness, Pod};
+use serving::service::{CodeRef, EnvironmentRef, ModelRef, Service};
 use tfplugin::Attr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,8 +23,21 @@ pub(crate) struct ApiServer {
     url: String,
 }
 
+/// What else happens, once, when a method was called on a path that contains a text.
+type Happening = (&'static str, &'static str, Box<dyn FnOnce(&mut Objects<'_>) + Send>);
+
+/// The objects, to change them.
+pub(crate) struct Objects<'a>(&'a mut State);
+
+impl Objects<'_> {
+    pub(crate) fn put(&mut self, path: &str, object: Value) {
+        self.0.store(path, object);
+    }
+}
+
 #[derive(Default)]
 struct State {
+    happenings: Vec<Happening>,
     objects: BTreeMap<String, Value>,
     denied: Vec<(&'static str, &'static str)>,
     unserved: Vec<&'static str>,
@@ -58,6 +74,16 @@ impl ApiServer {
     /// Refuses a method on paths that contain a text, as without the right to.
     pub(crate) fn deny(&self, method: &'static str, path: &'static str) {
         self.state().denied.push((method, path));
+    }
+
+    /// Lets something happen after the first call of a method on a path that contains a text, as by another client.
+    pub(crate) fn after(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        happens: impl FnOnce(&mut Objects<'_>) + Send + 'static,
+    ) {
+        self.state().happenings.push((method, path, Box::new(happens)));
     }
 
     /// Knows nothing of paths that begin with a text, as a server of another version.
@@ -108,7 +134,9 @@ impl ApiServer {
         let body = serde_json::from_slice(&bytes[length.0..length.1]).unwrap_or(Value::Null);
         let served = !self.state().unserved.iter().any(|path| url.path().starts_with(path));
         let (code, kind, text) = if served {
-            let (code, answer) = self.state().answer(method, &url, body, head.contains("apply-patch"));
+            let mut state = self.state();
+            let (code, answer) = state.answer(method, &url, body, head.contains("apply-patch"));
+            state.happen(method, url.path());
             (code, "application/json", answer.to_string())
         } else {
             (404, "text/plain; charset=utf-8", "404 page not found\n".to_owned())
@@ -134,6 +162,13 @@ fn is_object(path: &str) -> bool {
 }
 
 impl State {
+    fn happen(&mut self, method: &str, path: &str) {
+        let due = self.happenings.iter().position(|(on, part, _)| *on == method && path.contains(part));
+        if let Some((_, _, happens)) = due.map(|due| self.happenings.remove(due)) {
+            happens(&mut Objects(self));
+        }
+    }
+
     fn answer(&mut self, method: &str, url: &url::Url, body: Value, apply: bool) -> (u16, Value) {
         let path = url.path();
         if self.denied.iter().any(|(denied, part)| *denied == method && path.contains(part)) {
@@ -232,4 +267,54 @@ fn merge(target: &mut Value, patch: Value) {
             merge(&mut target[name.as_str()], value);
         }
     }
+}
+
+fn pod() -> Pod {
+    Pod {
+        cpu_cores: 0.5,
+        cpu_cores_limit: Some(2.0),
+        memory_gb: 1.0,
+        memory_gb_limit: Some(1.5),
+        gpu_cores: 1,
+        extended_resources: BTreeMap::from([("example.com/fpga".to_owned(), "2".to_owned())]),
+        content_bytes: 3 << 20,
+        node_selector: BTreeMap::new(),
+        tolerations: Vec::new(),
+        liveness: Liveness::default(),
+        service_account: None,
+        priority_class: None,
+        labels: BTreeMap::from([
+            ("team".to_owned(), "ml".to_owned()),
+            (label::SERVICE.to_owned(), "another".to_owned()),
+        ]),
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// A webservice in a cluster.
+pub(crate) fn service() -> Service {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let template = json!({
+        "models": [ModelRef { id: "az://c/models/one/1".into(), name: "one".into(), version: 1, digest: digest("0") }],
+        "code": CodeRef { digest: digest("1"), directory: "src".into(), entry_script: "score.py".into() },
+        "environment": EnvironmentRef {
+            id: "az://c/environments/plain".into(),
+            version: 1,
+            hash: "h".into(),
+            build_key: "b".into(),
+            prefix: None,
+            image: Some("registry/env@sha256:1".into()),
+        },
+        "environment_variables": { "LEVEL": "debug", "AML_APP_ROOT": "/elsewhere" },
+        "pod": pod(),
+    });
+    let document = json!({
+        "schema_version": 1, "generation": 1, "name": "diabetes", "kind": "webservice", "workspace": "az://c",
+        "owner": "me", "committed": true, "created_time": "t", "updated_time": "t", "auth": { "mode": "key", "keys": 1 },
+        "versions": { "diabetes": {
+            "sequence": 1, "declared": { "traffic": 10_000 }, "scale": { "fixed": 2 }, "replica_max_concurrent_requests": 1,
+            "max_request_wait_time": 500, "scoring_timeout_ms": 60_001, "template": template,
+        } },
+    });
+    serde_json::from_value(document).expect("a document")
 }

@@ -1,56 +1,5 @@
-use serving::pod::Liveness;
-use serving::service::{CodeRef, EnvironmentRef, ModelRef};
-
 use super::*;
-
-fn pod() -> Pod {
-    Pod {
-        cpu_cores: 0.5,
-        cpu_cores_limit: Some(2.0),
-        memory_gb: 1.0,
-        memory_gb_limit: Some(1.5),
-        gpu_cores: 1,
-        extended_resources: BTreeMap::from([("example.com/fpga".to_owned(), "2".to_owned())]),
-        content_bytes: 3 << 20,
-        node_selector: BTreeMap::new(),
-        tolerations: Vec::new(),
-        liveness: Liveness::default(),
-        service_account: None,
-        priority_class: None,
-        labels: BTreeMap::from([
-            ("team".to_owned(), "ml".to_owned()),
-            (label::SERVICE.to_owned(), "another".to_owned()),
-        ]),
-        annotations: BTreeMap::new(),
-    }
-}
-
-fn service() -> Service {
-    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
-    let template = json!({
-        "models": [ModelRef { id: "az://c/models/one/1".into(), name: "one".into(), version: 1, digest: digest("0") }],
-        "code": CodeRef { digest: digest("1"), directory: "src".into(), entry_script: "score.py".into() },
-        "environment": EnvironmentRef {
-            id: "az://c/environments/plain".into(),
-            version: 1,
-            hash: "h".into(),
-            build_key: "b".into(),
-            prefix: None,
-            image: Some("registry/env@sha256:1".into()),
-        },
-        "environment_variables": { "LEVEL": "debug", "AML_APP_ROOT": "/elsewhere" },
-        "pod": pod(),
-    });
-    let document = json!({
-        "schema_version": 1, "generation": 1, "name": "diabetes", "kind": "webservice", "workspace": "az://c",
-        "owner": "me", "committed": true, "created_time": "t", "updated_time": "t", "auth": { "mode": "key", "keys": 1 },
-        "versions": { "diabetes": {
-            "sequence": 1, "declared": { "traffic": 10_000 }, "scale": { "fixed": 2 }, "replica_max_concurrent_requests": 1,
-            "max_request_wait_time": 500, "scoring_timeout_ms": 60_001, "template": template,
-        } },
-    });
-    serde_json::from_value(document).expect("a document")
-}
+use crate::cluster::kubernetes::testing::service;
 
 fn built(service: &Service) -> Workload {
     let site = Site { workspace: "az://c".into(), image_pull_secret: Some("pull".into()) };

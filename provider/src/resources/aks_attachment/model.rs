@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tfplugin::{Attr, Model, Timeouts};
 
 use super::issuers::TokenIssuer;
+use super::service_accounts::TokenServiceAccounts;
 
 /// An `azureml_aks_attachment`. What each field means says its schema.
 #[derive(Clone, Debug, Default, PartialEq, Model)]
@@ -26,6 +27,7 @@ pub struct AksAttachment {
     pub storage_endpoint: Attr<String>,
     pub external_url: Attr<String>,
     pub token_issuers: Attr<Vec<TokenIssuer>>,
+    pub token_service_accounts: Attr<TokenServiceAccounts>,
     pub force_conflicts: Attr<bool>,
     pub force_destroy: Attr<bool>,
     pub base_url: Attr<String>,

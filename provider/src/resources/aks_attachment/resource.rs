@@ -9,7 +9,8 @@ use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Plan, Resource, Schema, V
 use super::model::AksAttachment;
 use super::plan::{planned_id, reachable, workspace_name};
 use super::schema::status;
-use super::{issuers, settings};
+use super::shown::{as_planned, configured_as, only_here, shown};
+use super::{issuers, service_accounts, settings};
 use crate::cluster::kubernetes::api::Namespace;
 use crate::cluster::kubernetes::attachment::{Attachment, default_namespace};
 use crate::cluster::kubernetes::install::{Capacity, Found, InstallError, Installer, Made, NotReady};
@@ -22,7 +23,7 @@ use crate::provider::Settings as Provider;
 use crate::storage::StorageError;
 use crate::workspace::claim::spec_digest;
 use crate::workspace::document::ComputeLocation;
-use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody, WorkspaceId};
+use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody};
 
 /// `azureml_aks_attachment`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +57,7 @@ impl Resource for AksAttachmentResource {
     fn validate(&self, _: &mut ValidateContext, config: &AksAttachment) -> Result<(), Diagnostics> {
         let mut problems = settings::check(config);
         problems.append(issuers::check(&config.token_issuers));
+        problems.append(service_accounts::check(&config.token_service_accounts));
         problems.into_result()
     }
 
@@ -108,7 +110,7 @@ impl Resource for AksAttachmentResource {
         let mut begun = AksAttachment { id: id.to_string().into(), ..planned.clone() };
         begun.namespace = place.namespace.as_str().into();
         let uid = match occupy(&installer, &wanted).await {
-            Ok((uid, _)) => uid,
+            Ok(uid) => uid,
             Err((made, error)) => {
                 if made == Made::Now {
                     context.save(&begun);
@@ -174,7 +176,7 @@ impl Resource for AksAttachmentResource {
             }
             None => {
                 let occupied = occupy(&installer, &wanted).await;
-                place.uid = occupied.map_err(|(_, error)| explained(failed(), &error))?.0;
+                place.uid = occupied.map_err(|(_, error)| explained(failed(), &error))?;
             }
         }
         if (wanted.cluster_purpose, wanted.enforce_capacity) != (before.cluster_purpose, before.enforce_capacity) {
@@ -221,9 +223,13 @@ impl Resource for AksAttachmentResource {
             Some(_) => {
                 return Err(explain(failed(), &elsewhere(&id, &installer)).into());
             }
-            None => None,
+            None => {
+                context.warn(gone(&id, &place, "What is left of it there is removed."));
+                None
+            }
         };
-        let cluster = cluster(&id, &installer, &Attachment::read(&compute.body.configured));
+        let attachment = Attachment::read(&compute.body.configured);
+        let cluster = cluster(&id, &installer, &attachment);
         let services = held_services(&cluster).await.or_explain(failed())?;
         if !services.is_empty() && state.force_destroy != Attr::Known(true) {
             let detail = format!(
@@ -238,7 +244,16 @@ impl Resource for AksAttachmentResource {
             cluster.delete_service(&name).await.or_explain(failed())?;
             cluster.forget_service(&name, false).await.or_explain(failed())?;
         }
-        installer.remove(uid, &limits).await.map_err(|error| explained(failed(), &error))?;
+        let removed = installer.remove(uid, attachment.create_namespace, &limits).await;
+        let foreign = removed.map_err(|error| explained(failed(), &error))?;
+        if !foreign.is_empty() {
+            let detail = format!(
+                "The attachment made it, but others have put into it what they may still need: {}. Delete the namespace \
+                 yourself when nobody does.",
+                foreign.join(", ")
+            );
+            context.warn(Diagnostic::warning(format!("Namespace {} stays", place.namespace), detail));
+        }
         catalogue.remove::<ComputeBody>(&id.name).await.or_explain(failed())?;
         Ok(())
     }
@@ -281,15 +296,27 @@ fn elsewhere(id: &ComputeId, installer: &Installer) -> Error {
     open::elsewhere(&id.to_string(), installer.namespace(), open::FOREIGN)
 }
 
-/// Makes the namespace if that is wanted, and makes it the compute's. The error says whether it was made.
-async fn occupy(installer: &Installer, wanted: &Attachment) -> Result<(String, Made), (Made, InstallError)> {
+/// Whose the namespace is does not stand there any more.
+fn gone(id: &ComputeId, place: &Place, what_then: &str) -> Diagnostic {
+    let detail = format!(
+        "Nothing says any more whose the namespace {} is. {what_then} If the connection {} leads to another cluster now, \
+         the compute still runs in the former one.",
+        place.namespace, place.connection
+    );
+    Diagnostic::warning(format!("Compute {} is not there", id.name), detail)
+}
+
+/// Makes the namespace if that is wanted, and makes it the compute's. The error says whether anything was made.
+async fn occupy(installer: &Installer, wanted: &Attachment) -> Result<String, (Made, InstallError)> {
     let made = if wanted.create_namespace {
         installer.ensure_namespace().await.map_err(|error| (Made::Before, error.into()))?
     } else {
         Made::Before
     };
-    let uid = installer.claim().await.map_err(|error| (made, error))?;
-    Ok((uid, made))
+    match installer.claim().await {
+        Ok(uid) => Ok(uid),
+        Err((claimed, error)) => Err((if claimed == Made::Now { claimed } else { made }, error)),
+    }
 }
 
 async fn look_at_capacity(
@@ -319,6 +346,8 @@ async fn bring_up(
     let limits = limits(context);
     let storage = storage(&context.data(), id, &wanted)?;
     installer.install(&wanted, &storage).await?;
+    // What new routers cannot serve without.
+    cluster(id, installer, &wanted).restore_access().await?;
     let version = installer.ready(&limits).await?;
     if let (Some(expected), Some(found)) = (&wanted.router_version, &version)
         && expected != found
@@ -339,6 +368,15 @@ fn storage(
     // A workspace without a location is a folder of this machine, which a plan refuses.
     let Some(location) = id.workspace.location() else { return Ok(BTreeMap::new()) };
     provider.storage.pod_environment(&location, attachment.storage_endpoint.as_deref())
+}
+
+/// Whether an environment has credentials of its own that do not end by themselves. Of whoever has others, an identity or a
+/// login, a plan does not tell what pods should have.
+fn lasts(environment: &BTreeMap<String, String>) -> bool {
+    ["AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET", "AWS_SECRET_ACCESS_KEY"]
+        .iter()
+        .any(|name| environment.contains_key(*name))
+        && !environment.contains_key("AWS_SESSION_TOKEN")
 }
 
 /// Lets the services run as the compute says now.
@@ -363,33 +401,6 @@ async fn held_services(cluster: &KubernetesCluster) -> Result<Vec<String>, Error
     Ok(held)
 }
 
-/// Without what only terraform needs to know.
-fn only_here(attachment: &AksAttachment) -> AksAttachment {
-    AksAttachment { force_destroy: Attr::Null, timeouts: tfplugin::Timeouts::default(), ..attachment.clone() }
-}
-
-/// With what only the configuration knows.
-fn configured_as(known: &AksAttachment, found: AksAttachment) -> AksAttachment {
-    let spelled = known.workspace_id.as_deref().and_then(|text| text.parse::<WorkspaceId>().ok());
-    let same = spelled.is_some_and(|workspace| found.workspace_id.as_deref() == Some(workspace.as_str()));
-    let workspace_id = if same { known.workspace_id.clone() } else { found.workspace_id };
-    let token_issuers = issuers::shown(issuers::wanted(&found.token_issuers), &known.token_issuers);
-    let force_destroy = known.force_destroy.unwrap_or_default().into();
-    AksAttachment { workspace_id, token_issuers, force_destroy, timeouts: known.timeouts.clone(), ..found }
-}
-
-/// What an apply returns: where the plan has told a value, exactly that. If it is another one by now, the next plan shows it.
-fn as_planned(planned: &AksAttachment, found: AksAttachment) -> AksAttachment {
-    let told = |planned: &Attr<String>, found: Attr<String>| if planned.is_known() { planned.clone() } else { found };
-    let found = configured_as(planned, found);
-    AksAttachment {
-        router_version: told(&planned.router_version, found.router_version),
-        base_url: told(&planned.base_url, found.base_url),
-        status: told(&planned.status, found.status),
-        ..found
-    }
-}
-
 /// An attachment as its document and its cluster tell. A cluster that cannot be asked is an error.
 async fn read(
     context: &mut Context<Provider>,
@@ -408,79 +419,20 @@ async fn read(
             return Err(explain(failed(), &elsewhere(id, &installer)).into());
         }
         None => {
-            let detail = format!(
-                "Nothing says any more whose the namespace {} is. If it was emptied by hand, apply installs everything anew. \
-                 If the connection {} leads to another cluster now, correct it before.",
-                place.namespace, place.connection
-            );
-            context.warn(Diagnostic::warning(format!("Compute {} is not there", id.name), detail));
+            context.warn(gone(id, &place, "If it was emptied by hand, apply installs everything anew."));
             None
         }
     };
     // What cannot be told now, offline or before another apply, is no difference.
-    let storage = storage(&context.data(), id, &attachment).ok();
+    let storage = storage(&context.data(), id, &attachment).ok().filter(lasts);
     let complete = |found: &Found| found.missing.is_empty() && found.reads_storage_with(storage.as_ref());
     let status = match &found {
-        Some(found) if found.missing.is_empty() && found.running.is_some() && compute.header.committed => {
-            status::RUNNING
-        }
-        Some(found) if complete(found) => status::STOPPED,
+        Some(found) if !complete(found) => status::INCOMPLETE,
+        Some(found) if found.running.is_none() => status::STOPPED,
+        Some(_) if compute.header.committed => status::RUNNING,
         _ => status::INCOMPLETE,
     };
-    Ok(shown(id, &place, &attachment, found.as_ref(), status))
-}
-
-fn shown(
-    id: &ComputeId,
-    place: &Place,
-    attachment: &Attachment,
-    found: Option<&Found>,
-    status: &'static str,
-) -> AksAttachment {
-    let running = found.and_then(|found| found.running.clone()).filter(|version| !version.is_empty());
-    let chosen = Attachment::version_of(&attachment.image).map(str::to_owned);
-    let version = chosen.or(running).or_else(|| attachment.version.clone());
-    let version = version.unwrap_or_else(|| "unknown".to_owned());
-    AksAttachment {
-        id: id.to_string().into(),
-        name: id.name.as_str().into(),
-        workspace_id: id.workspace.as_str().into(),
-        connection: place.connection.as_str().into(),
-        namespace: place.namespace.as_str().into(),
-        create_namespace: attachment.create_namespace.into(),
-        cluster_purpose: attachment.cluster_purpose.as_str().into(),
-        enforce_capacity: attachment.enforce_capacity.into(),
-        router: router(attachment, found),
-        router_version: version.into(),
-        load_balancer_type: attachment.load_balancer_type.as_str().into(),
-        load_balancer_subnet: attachment.load_balancer_subnet.clone().into(),
-        image_pull_secret: attachment.image_pull_secret.clone().into(),
-        storage_endpoint: attachment.storage_endpoint.clone().into(),
-        external_url: attachment.external_url.clone().into(),
-        token_issuers: issuers::shown(attachment.token_issuers.clone(), &Attr::Null),
-        force_conflicts: attachment.force_conflicts.into(),
-        force_destroy: Attr::Null,
-        base_url: attachment.base_url.clone().into(),
-        status: status.into(),
-        timeouts: tfplugin::Timeouts::default(),
-    }
-}
-
-/// `router` as configured, and where somebody has changed it by hand, as it is.
-fn router(attachment: &Attachment, found: Option<&Found>) -> Attr<super::model::RouterBlock> {
-    let mut router = attachment.router.clone();
-    if let Some(found) = found {
-        if let Some(replicas) = found.replicas.filter(|replicas| *replicas != attachment.replicas()) {
-            router.get_or_insert_default().replicas = Some(replicas);
-        }
-        if let Some(image) = found.image.clone().filter(|image| *image != attachment.image) {
-            router.get_or_insert_default().image = Some(image);
-        }
-        if let Some(kind) = found.service_type.filter(|kind| *kind != attachment.service_type()) {
-            router.get_or_insert_default().service_type = Some(kind);
-        }
-    }
-    router.as_ref().map(settings::block).into()
+    Ok(shown(id, (&place.connection, &place.namespace), &attachment, found.as_ref(), status))
 }
 
 /// An error as a diagnostic. That of routers which do not get ready has the failure's whole story.

@@ -54,8 +54,9 @@ pub(super) fn schema() -> Schema {
     .attribute(
         "create_namespace",
         Attribute::bool(
-            "Whether the namespace is made if it is not there; then it goes with the compute. It is made with the \
-             `restricted` level of Pod Security enforced.",
+            "Whether the namespace is made if it is not there; then it goes with the compute, unless others have put pods, \
+             services, volume claims, Secrets or ConfigMaps into it. It is made with the `restricted` level of Pod Security \
+             enforced.",
         )
         .default(true),
     )
@@ -74,6 +75,7 @@ pub(super) fn schema() -> Schema {
     );
     reached(all)
         .attribute(super::issuers::NAME, super::issuers::attribute())
+        .attribute(super::service_accounts::NAME, super::service_accounts::attribute())
         .attribute(
             "force_conflicts",
             Attribute::bool(

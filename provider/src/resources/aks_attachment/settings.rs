@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serving::pod::Toleration;
 use tfplugin::{Attr, AttributePath, Diagnostic, Diagnostics};
 
-use super::issuers;
 use super::model::{AksAttachment, RouterBlock, TolerationBlock};
+use super::{issuers, service_accounts};
 use crate::cluster::kubernetes::attachment::{Attachment, LoadBalancer, Purpose, Router, ServiceType};
 use crate::registry::Managed;
 
@@ -29,6 +29,7 @@ pub(super) fn of(planned: &AksAttachment, config: &AksAttachment, before: Option
         external_url: text(&planned.external_url),
         force_conflicts: planned.force_conflicts.unwrap_or_default(),
         token_issuers: issuers::wanted(&planned.token_issuers),
+        token_service_accounts: service_accounts::wanted(&planned.token_service_accounts),
         image: configured_image.unwrap_or_else(|| default_image(&version, before, Managed::installed())),
         version: None,
         base_url: None,

@@ -73,6 +73,25 @@ mod lifecycle {
     }
 
     #[tokio::test]
+    async fn service_accounts_are_checked_by_the_rules_of_the_router() {
+        let world = World::new().await;
+        let config = |subject: &str| {
+            json!({
+                "name": "prod",
+                "workspace_id": "az://container/ws",
+                "connection": "prod",
+                "token_service_accounts": { "subjects": [subject] },
+            })
+        };
+        let ours = config("system:serviceaccount:shop:web");
+        world.core.validate("azureml_aks_attachment", ours).await.expect("valid");
+        let error = world.core.validate("azureml_aks_attachment", config("web")).await.expect_err("refused");
+        let (path, text) = complaint(&error);
+        assert_eq!(path, "token_service_accounts.subjects");
+        assert!(text.contains("system:serviceaccount:"), "{text}");
+    }
+
+    #[tokio::test]
     async fn a_plan_needs_no_cluster_and_shows_what_is_known() {
         let world = World::new().await;
         let config = json!({

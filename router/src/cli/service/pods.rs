@@ -1,17 +1,20 @@
 //! `logs` in a cluster: what the containers of a service's pods have written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::{AsyncBufReadExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::api::{Api, ListParams, LogParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use serving::cluster::{self, component, label};
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::logs::{Args, Line, print};
 use super::{Failure, Noun};
@@ -19,6 +22,9 @@ use crate::serve::{chain, of_kubeconfig};
 
 /// Lines of followed containers that may wait to be printed.
 const WAITING: usize = 1024;
+
+/// Before a stream that was cut off is opened again.
+const REOPEN: Duration = Duration::from_secs(1);
 
 /// A container of which there is a log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,21 +164,45 @@ async fn explain(noun: Noun, args: &Args, client: &Client, namespace: &str) -> R
 /// when nobody listens.
 async fn follow(pods: Api<Pod>, selector: String, args: Args, before: BTreeSet<Source>, told: mpsc::Sender<Line>) {
     let mut known = BTreeSet::new();
+    let mut copies = JoinSet::<(Source, LogParams)>::new();
+    let mut running = BTreeMap::<(String, String), AbortHandle>::new();
     let config = watcher::Config::default().labels(&selector);
     let mut changes = pin!(watcher(pods.clone(), config).default_backoff().applied_objects());
     loop {
-        let pod = match changes.try_next().await {
-            Ok(Some(pod)) => pod,
-            Ok(None) => return,
-            // The watch is taken up again after a pause.
-            Err(_) => continue,
+        let pod = tokio::select! {
+            change = changes.try_next() => match change {
+                Ok(Some(pod)) => pod,
+                Ok(None) => return,
+                // The watch is taken up again after a pause.
+                Err(_) => continue,
+            },
+            Some(Ok((source, rest))) = copies.join_next() => {
+                // Of a container that runs on, or cannot be asked for now, the stream was cut off.
+                let ended = match pods.get_opt(&source.pod).await {
+                    Ok(pod) => !pod.is_some_and(|pod| runs(&pod, &source)),
+                    Err(_) => false,
+                };
+                if told.is_closed() {
+                    return;
+                }
+                if !ended {
+                    let place = (source.pod.clone(), source.container.clone());
+                    running.insert(place, copies.spawn(copy(pods.clone(), source, rest, told.clone())));
+                }
+                continue;
+            }
         };
         for source in sources(&pod).into_iter().filter(|source| !source.previous && wanted(&args, &pod)) {
             if known.insert(source.clone()) {
                 let mut parameters = LogParams { follow: true, ..parameters(&source, &args) };
                 // Of what comes later, nothing is left out.
                 parameters.tail_lines = parameters.tail_lines.filter(|_| before.contains(&source));
-                tokio::spawn(copy(pods.clone(), source, parameters, told.clone()));
+                let place = (source.pod.clone(), source.container.clone());
+                let copying = copies.spawn(copy(pods.clone(), source, parameters, told.clone()));
+                // A stream that was opened again may be of this container already, which is another since its restart.
+                if let Some(former) = running.insert(place, copying) {
+                    former.abort();
+                }
             }
         }
         if told.is_closed() {
@@ -181,12 +211,38 @@ async fn follow(pods: Api<Pod>, selector: String, args: Args, before: BTreeSet<S
     }
 }
 
-async fn copy(pods: Api<Pod>, source: Source, parameters: LogParams, told: mpsc::Sender<Line>) {
-    let Ok(stream) = pods.log_stream(&source.pod, &parameters).await else { return };
-    let mut lines = stream.lines();
-    while let Ok(Some(text)) = lines.try_next().await {
-        if told.send(line(&source, &text)).await.is_err() {
-            return;
+/// Copies lines until the stream ends, and returns what asks for the rest.
+async fn copy(pods: Api<Pod>, source: Source, parameters: LogParams, told: mpsc::Sender<Line>) -> (Source, LogParams) {
+    let mut rest = parameters.clone();
+    // The client rounds to seconds, up and down; what comes twice is left out below.
+    let since_time = parameters.since_time.and_then(|time| time.checked_sub(SignedDuration::from_secs(1)).ok());
+    let asked = LogParams { since_time, ..parameters.clone() };
+    if let Ok(stream) = pods.log_stream(&source.pod, &asked).await {
+        let mut lines = stream.lines();
+        while let Ok(Some(text)) = lines.try_next().await {
+            let line = line(&source, &text);
+            let time = line.time.parse::<Timestamp>().ok();
+            if time.is_some() && time <= parameters.since_time {
+                continue;
+            }
+            rest = LogParams { since_time: time, since_seconds: None, tail_lines: None, ..rest };
+            if told.send(line).await.is_err() {
+                break;
+            }
         }
     }
+    tokio::time::sleep(REOPEN).await;
+    (source, rest)
+}
+
+/// Whether a container is still the one that the log is of.
+fn runs(pod: &Pod, source: &Source) -> bool {
+    let status = pod.status.iter();
+    let mut containers =
+        status.flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses).flatten());
+    containers.any(|container| {
+        container.name == source.container
+            && container.restart_count == source.restarts
+            && container.state.as_ref().is_some_and(|state| state.running.is_some())
+    })
 }

@@ -49,7 +49,7 @@ impl Example {
                 "namespace": stack.namespace(),
                 "create_namespace": false,
                 "cluster_purpose": "DevTest",
-                "external_url": format!("http://127.0.0.1:{}", port.here),
+                "external_url": format!("http://{}:{}", site.host, port.here),
                 "storage_endpoint": site.storage_in_cluster,
                 "router": {
                     "image": site.image("azureml-fe"), "service_type": "NodePort", "node_port": port.node, "cpu_cores": 0.02,

@@ -30,8 +30,10 @@ pub struct Site {
     pub storage: String,
     /// `AZURITE_URL_IN_CLUSTER`: the same for pods.
     pub storage_in_cluster: String,
-    /// `NODE_PORTS`: what is forwarded from this machine.
+    /// `NODE_PORTS`: what is reached from this machine.
     pub ports: Vec<Port>,
+    /// `NODE_PORT_HOST`: where.
+    pub host: String,
     /// From `AZUREML_IMAGES`, which `cargo xtask images` writes: the images that are tested, by digest.
     pub images: BTreeMap<String, String>,
 }
@@ -65,6 +67,7 @@ impl Site {
             storage: need("AZURITE_URL"),
             storage_in_cluster: need("AZURITE_URL_IN_CLUSTER"),
             ports: ports.split(',').map(port).collect(),
+            host: need("NODE_PORT_HOST"),
             images: serde_json::from_slice(&images).expect("image names and digests"),
         })
     }

@@ -159,7 +159,7 @@ resource "azureml_aks_attachment" "this" {{
   namespace        = "{namespace}"
   create_namespace = false
   cluster_purpose  = "DevTest"
-  external_url     = "http://127.0.0.1:{here}"
+  external_url     = "http://{host}:{here}"
   storage_endpoint = "{inside}"
 
   router = {{
@@ -187,6 +187,7 @@ resource "azureml_environment" "this" {{
   {environment}
 }}
 "#,
+            host = site.host,
             here = port.here,
             node = port.node,
         )

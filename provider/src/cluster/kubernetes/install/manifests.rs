@@ -88,12 +88,18 @@ impl Manifests<'_> {
         let mut table = toml::Table::new();
         table.insert("address".to_owned(), "0.0.0.0".into());
         table.insert("port".to_owned(), i64::from(ROUTER_PORT).into());
+        let mut tokens = toml::Table::new();
         let issuers = self.attachment.token_issuers.iter().map(toml::Value::try_from).collect::<Result<Vec<_>, _>>();
-        // Issuers are plain structs of texts, which every format holds.
+        // All are plain structs of texts, which every format holds.
         if let Ok(issuers) = issuers
             && !issuers.is_empty()
         {
-            let tokens: toml::Table = [("issuers".to_owned(), issuers.into())].into_iter().collect();
+            tokens.insert("issuers".to_owned(), issuers.into());
+        }
+        if let Some(Ok(accounts)) = self.attachment.token_service_accounts.as_ref().map(toml::Value::try_from) {
+            tokens.insert("service_accounts".to_owned(), accounts);
+        }
+        if !tokens.is_empty() {
             table.insert("tokens".to_owned(), tokens.into());
         }
         table.to_string()

@@ -47,7 +47,15 @@ fn a_rolling_update_takes_no_router_away_before_another_is_ready() {
 fn a_change_of_the_configuration_makes_new_pods_and_nothing_else_does() {
     let issuer =
         serving::token::Issuer { issuer: "https://a".into(), audiences: vec!["api".into()], ..Default::default() };
-    let trusting = Attachment { token_issuers: vec![issuer.clone()], ..attachment(Router::default()) };
+    let accounts = serving::token::ServiceAccounts {
+        subjects: vec!["system:serviceaccount:shop:web".into()],
+        ..Default::default()
+    };
+    let trusting = Attachment {
+        token_issuers: vec![issuer.clone()],
+        token_service_accounts: Some(accounts.clone()),
+        ..attachment(Router::default())
+    };
     let template = |attachment: &Attachment| with(attachment, |all| all.deployment())["spec"]["template"].clone();
     assert_ne!(template(&trusting), template(&attachment(Router::default())));
     let more = attachment(Router { replicas: Some(5), ..Router::default() });
@@ -56,6 +64,7 @@ fn a_change_of_the_configuration_makes_new_pods_and_nothing_else_does() {
     let table: toml::Table = text.parse().expect("TOML");
     let tokens: serving::token::Settings = table["tokens"].clone().try_into().expect("settings");
     assert_eq!((table["port"].as_integer(), tokens.issuers), (Some(8080), vec![issuer]));
+    assert_eq!(tokens.service_accounts, Some(accounts));
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Installer {
             .filter(|pod| template(&pod.metadata) == wanted_template && pod.metadata.deletion_timestamp.is_none())
             .collect();
         let failure = match failure::find(Some(&deployment), &wanted) {
-            Some(found) => Some(explain(&self.namespace, found).await),
+            Some(found) => explain(&self.namespace, found).await,
             None => None,
         };
         Ok((rollout, failure))

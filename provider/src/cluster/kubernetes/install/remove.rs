@@ -4,18 +4,27 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serving::cluster::{OWNER, PART_OF, component, label, workspace_hash};
+use tokio::time::Instant;
 
-use super::super::api::{ApiError, Kind};
+use super::super::api::{ApiError, Kind, Problem};
 use super::super::labels;
 use super::{InstallError, Installer, pause};
-use crate::cluster::wait::Limits;
+use crate::cluster::wait::{API_PATIENCE, Limits};
 
 const PAUSE: Duration = Duration::from_millis(500);
+/// What Kubernetes, Istio and `OpenShift` put into every namespace: names of ConfigMaps, and types of Secrets.
+const MADE_FOR_EACH: [&str; 5] = [
+    "kube-root-ca.crt",
+    "istio-ca-root-cert",
+    "openshift-service-ca.crt",
+    "kubernetes.io/dockercfg",
+    "kubernetes.io/service-account-token",
+];
 
 /// Calls a function for each kind of object that an attachment or its services make.
 macro_rules! for_each_kind {
@@ -34,20 +43,68 @@ macro_rules! for_each_kind {
 }
 
 impl Installer {
-    /// Removes everything and waits until it is gone. Of whom the namespace is goes last, and then the namespace, if the
-    /// attachment made it.
+    /// Removes everything and waits until it is gone. Of whom the namespace is goes last, and then, `with_namespace`, the
+    /// namespace, if the attachment made it and nobody else has anything in it. Returns what of others keeps it.
     ///
     /// `uid` is that of the ownership; without it (it was never made, or is gone) the objects are known by their labels
     /// alone.
-    pub async fn remove(&self, uid: Option<String>, limits: &Limits) -> Result<(), InstallError> {
+    pub async fn remove(
+        &self,
+        uid: Option<String>,
+        with_namespace: bool,
+        limits: &Limits,
+    ) -> Result<Vec<String>, InstallError> {
         for_each_kind!(self, delete_all);
         self.delete_confirmations().await?;
         self.wait_until_gone(limits).await?;
         if let Some(uid) = uid {
             self.namespace.delete_if::<ConfigMap>(OWNER, Some(uid)).await?;
         }
-        if self.remove_namespace().await? {
+        if !with_namespace || !self.made_namespace().await? {
+            return Ok(Vec::new());
+        }
+        let foreign = self.of_others().await?;
+        if foreign.is_empty() {
+            self.remove_namespace().await?;
             self.wait_for_namespace(limits).await?;
+        }
+        Ok(foreign)
+    }
+
+    /// What others have in the namespace, of the kinds that hold something or run.
+    async fn of_others(&self) -> Result<Vec<String>, ApiError> {
+        let mut found = Vec::new();
+        self.note_others::<Pod>(&mut found, |_| false).await?;
+        self.note_others::<PersistentVolumeClaim>(&mut found, |_| false).await?;
+        self.note_others::<Service>(&mut found, |_| false).await?;
+        self.note_others::<Secret>(&mut found, |secret| {
+            secret.type_.as_deref().is_some_and(|kind| MADE_FOR_EACH.contains(&kind))
+        })
+        .await?;
+        self.note_others::<ConfigMap>(&mut found, |map| {
+            map.metadata.name.as_deref().is_some_and(|name| MADE_FOR_EACH.contains(&name))
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Notes objects that are not the cluster's own. Those that may not be seen may be there.
+    async fn note_others<K: Kind>(
+        &self,
+        found: &mut Vec<String>,
+        of_cluster: impl Fn(&K) -> bool,
+    ) -> Result<(), ApiError> {
+        match self.namespace.list::<K>("").await {
+            Ok(all) => {
+                let others = all.iter().filter(|object| !of_cluster(object));
+                let names = others.filter_map(|object| object.meta().name.as_deref());
+                found.extend(names.map(|name| format!("{} {name}", K::kind(&()))));
+            }
+            Err(error) if error.problem.is_absence() => {}
+            Err(ApiError { problem: Problem::Forbidden(_), .. }) => {
+                found.push(format!("{}s, which may not be listed", K::kind(&())));
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -88,8 +145,16 @@ impl Installer {
     }
 
     async fn wait_until_gone(&self, limits: &Limits) -> Result<(), InstallError> {
+        let mut reached = Instant::now();
         loop {
-            let left = self.left().await?;
+            let left = match self.left().await {
+                Ok(left) => {
+                    reached = Instant::now();
+                    left
+                }
+                Err(error) if error.is_unreachable() && reached.elapsed() < API_PATIENCE => vec![error.to_string()],
+                Err(error) => return Err(error.into()),
+            };
             if left.is_empty() {
                 return Ok(());
             }

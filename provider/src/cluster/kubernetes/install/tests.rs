@@ -48,7 +48,7 @@ async fn what_is_installed_is_there_is_ready_and_goes_again_with_the_namespace_t
     let url = installer.base_url(&attachment(), &limits(Duration::ZERO)).await.expect("an address");
     assert_eq!(url, "http://azureml-fe.ml.svc");
     let (uid, _) = installer.owner().await.expect("read").expect("owned");
-    installer.remove(Some(uid), &limits(Duration::from_mins(1))).await.expect("removed");
+    installer.remove(Some(uid), true, &limits(Duration::from_mins(1))).await.expect("removed");
     assert_eq!(server.paths(), [] as [String; 0]);
 }
 
@@ -61,8 +61,30 @@ async fn a_namespace_that_was_there_stays_and_so_does_what_others_have_in_it() {
     let installer = installed(&server).await;
     assert_eq!(installer.ensure_namespace().await.expect("there"), Made::Before);
     let (uid, _) = installer.owner().await.expect("read").expect("owned");
-    installer.remove(Some(uid), &limits(Duration::from_mins(1))).await.expect("removed");
+    installer.remove(Some(uid), true, &limits(Duration::from_mins(1))).await.expect("removed");
     assert_eq!(server.paths(), before);
+}
+
+#[tokio::test]
+async fn a_namespace_that_the_attachment_made_stays_for_what_others_have_put_into_it() {
+    let server = ApiServer::start().await;
+    let installer = installed(&server).await;
+    let theirs = "/api/v1/namespaces/ml/persistentvolumeclaims/theirs";
+    server.put(theirs, json!({ "metadata": { "name": "theirs" } }));
+    let (uid, _) = installer.owner().await.expect("read").expect("owned");
+    let kept = installer.remove(Some(uid), true, &limits(Duration::from_mins(1))).await.expect("removed");
+    assert_eq!(kept, ["PersistentVolumeClaim theirs"]);
+    assert_eq!(server.paths(), ["/api/v1/namespaces/ml", theirs]);
+}
+
+#[tokio::test]
+async fn a_claim_that_stops_half_way_says_that_it_has_left_something() {
+    let server = ApiServer::start().await;
+    server.deny("GET", "azureml-owner");
+    let installer = installer(&server, WORKSPACE).await;
+    let (made, error) = installer.claim().await.expect_err("it may not be looked at");
+    assert_eq!(made, Made::Now);
+    assert!(error.to_string().contains("read ConfigMap azureml-owner"), "{error}");
 }
 
 #[tokio::test]
@@ -71,7 +93,8 @@ async fn another_workspaces_namespace_is_refused_with_whose_it_is() {
     let first = installed(&server).await;
     let uid = first.claim().await.expect("its own");
     let error = installer(&server, "az://account/container/other").await.claim().await.expect_err("refused");
-    let text = error.to_string();
+    assert_eq!(error.0, Made::Before);
+    let text = error.1.to_string();
     assert!(text.contains(WORKSPACE) && text.contains("prod") && text.contains("attached by me"), "{text}");
     assert_eq!(first.owner().await.expect("read").expect("owned").0, uid, "nothing was overwritten");
 }
@@ -111,7 +134,7 @@ async fn a_finalizer_that_keeps_an_object_is_named() {
     let mut service = server.get(path).expect("there");
     service["metadata"]["finalizers"] = json!(["example.com/load-balancer"]);
     server.put(path, service);
-    let error = installer.remove(None, &limits(Duration::ZERO)).await.expect_err("it stays").to_string();
+    let error = installer.remove(None, true, &limits(Duration::ZERO)).await.expect_err("it stays").to_string();
     assert!(error.contains("Service azureml-fe (finalizers: example.com/load-balancer)"), "{error}");
     assert!(installer.owner().await.expect("read").is_some(), "the namespace is still owned");
 }
@@ -124,7 +147,7 @@ async fn a_missing_right_is_named_and_a_missing_optional_one_is_no_error() {
     let installer = installer(&server, WORKSPACE).await;
     let made = installer.ensure_namespace().await.expect("taken to be there");
     assert_eq!(made, Made::Before);
-    let error = installer.claim().await.expect_err("refused").to_string();
+    let error = installer.claim().await.expect_err("refused").1.to_string();
     assert!(error.contains("create ConfigMap azureml-owner") && error.contains("grant this right"), "{error}");
     server.deny("GET", "/api/v1/nodes");
     assert!(matches!(installer.capacity(&attachment()).await, Ok(Capacity::Unknown(_))));
@@ -144,7 +167,7 @@ async fn a_cluster_that_does_not_serve_a_kind_is_told_with_the_object_and_what_i
     assert!(text.contains("does not serve") && text.contains("Kubernetes 1.30 or newer"), "{text}");
     assert_eq!(refused.attribute(), Some("connection"));
     let (uid, _) = installer.owner().await.expect("read").expect("owned");
-    installer.remove(Some(uid), &limits(Duration::from_secs(10))).await.expect("removed");
+    installer.remove(Some(uid), true, &limits(Duration::from_secs(10))).await.expect("removed");
     assert_eq!(server.paths(), before);
 }
 

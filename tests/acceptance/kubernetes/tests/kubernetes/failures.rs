@@ -40,6 +40,11 @@ impl Healthy {
         assert_eq!((answer.status, &*answer.body), (200, r#"{"model": "one", "result": 42}"#));
     }
 
+    /// None while callers do not get their answers.
+    pub(crate) fn try_answer(&self) -> Option<()> {
+        (post(&self.uri, &self.key, r#"{"x": 21}"#).status == 200).then_some(())
+    }
+
     /// Spoils the arguments of the webservice: the apply must fail with these texts, and nobody may notice.
     #[track_caller]
     pub(crate) fn fails(&mut self, webservice: &str, expected: &[&str]) -> Told {

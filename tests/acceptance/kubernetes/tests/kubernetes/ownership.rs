@@ -1,7 +1,9 @@
 //! Who may change what is in the namespace: other workspaces, other programs, people with kubectl.
 
 use acceptance_kubernetes::{Stack, Told};
-use acceptance_local::Project;
+use acceptance_local::{Project, eventually};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::failures::Healthy;
@@ -40,14 +42,31 @@ fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
         ["networkpolicy", "azureml-scorer"],
         ["secret", "azureml-storage"],
         ["configmap", "azureml-fe-config"],
+        ["secret", "azureml-fe-access"],
     ] {
         kubectl.run(&["delete", spoil[0], spoil[1]]);
         planned(&spoil.join(" "), "azureml_aks_attachment.this", "update");
-        if spoil[0] == "service" || spoil[1] == "azureml-fe-config" {
+        if ["service", "configmap"].contains(&spoil[0]) || spoil[1] == "azureml-fe-access" {
             project.apply().ok();
             project.assert_no_changes();
         }
     }
+    // The routers' secret towards scorers is another one, so those start again.
+    eventually("the same key to be accepted by routers and scorers", || healthy.try_answer());
+
+    // Of a key pods have a signature. Another credential is written as soon as the provider has it.
+    let storage =
+        kubectl.run(&["get", "secret", "azureml-storage", "--output=jsonpath={.data.AZURE_STORAGE_SAS_TOKEN}"]);
+    let signature = String::from_utf8(STANDARD.decode(storage.trim()).expect("base64")).expect("UTF-8");
+    let configuration = healthy.stack.render();
+    let key = configuration.lines().find(|line| line.contains("account_key ")).expect("the key");
+    let signed_with = |token: &str| configuration.replace(key, &format!("    sas_token = \"{token}\""));
+    project.configure(&signed_with(&signature));
+    project.assert_no_changes();
+    let (first, rest) = signature.split_once('&').expect("parameters");
+    project.configure(&signed_with(&format!("{rest}&{first}")));
+    planned("another signature", "azureml_aks_attachment.this", "update");
+    project.configure(&configuration);
     healthy.finish();
 }
 

@@ -21,7 +21,8 @@ fn guide() -> [BTreeSet<Right>; 2] {
 }
 
 /// Rights that are of use, and not needed.
-const SILENT: [(&str, &str); 2] = [("list", "events"), ("list", "horizontalpodautoscalers")];
+const SILENT: [(&str, &str); 3] =
+    [("list", "events"), ("list", "horizontalpodautoscalers"), ("list", "persistentvolumeclaims")];
 /// Rights that only services need, and no attachment.
 const OF_SERVICES: [(&str, &str); 2] = [("update", "configmaps"), ("get", "pods/log")];
 

@@ -96,6 +96,37 @@ fn a_router_can_read_what_it_serves_and_no_plain_key_and_no_credential_of_the_st
     stack.finish(project);
 }
 
+#[test]
+fn a_service_account_that_the_attachment_names_gets_tokens_for_the_services_it_may_call() {
+    let Some(mut stack) = Stack::find("accounts") else { return };
+    stack.make_namespace();
+    let kubectl = stack.kubectl();
+    for name in ["caller", "stranger"] {
+        kubectl.run(&["create", "serviceaccount", name]);
+    }
+    let subject = format!("system:serviceaccount:{}:caller", stack.namespace());
+    stack.attachment = format!("token_service_accounts = {{ subjects = [\"{subject}\"] }}");
+    stack.webservice = "num_replicas = 1\n  token_auth_enabled = true".into();
+    let project = stack.project();
+    project.apply().ok();
+    project.assert_no_changes();
+
+    let uri = project.scoring_uri();
+    let exchange = format!("{}/token", uri.trim_end_matches("/score"));
+    let presented = |name: &str, audience: &str| {
+        let token = kubectl.run(&["create", "token", name, &format!("--audience={audience}")]);
+        acceptance_local::post(&exchange, token.trim(), "")
+    };
+    let answer = presented("caller", "azureml-fe");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    let token = answer["accessToken"].as_str().expect("a token");
+    assert_eq!(acceptance_local::post(&uri, token, r#"{"x": 1}"#).status, 200);
+    assert_eq!(presented("stranger", "azureml-fe").status, 403);
+    assert_eq!(presented("caller", "https://elsewhere.example").status, 401);
+    stack.finish(project);
+}
+
 /// What a reader of the namespace may see, who may not see its Secrets.
 const OBJECTS: &str = "pods,deployments,replicasets,configmaps,services,serviceaccounts,leases,roles,events,\
                        poddisruptionbudgets,networkpolicies,endpointslices";

@@ -1,7 +1,7 @@
 //! Creates that fail leave nothing behind that no state knows.
 
-use acceptance_kubernetes::{Kubectl, Stack, Told};
-use acceptance_local::{DOUBLE, Project, eventually};
+use acceptance_kubernetes::{Kubectl, RESOURCES, Stack, Told};
+use acceptance_local::{DOUBLE, ENDPOINT, Project, eventually, score_script, version};
 use serde_json::json;
 
 use super::workloads::Policy;
@@ -65,5 +65,41 @@ fn a_create_that_fails_leaves_nothing_behind_and_goes_through_once_its_cause_is_
     project.assert_no_changes();
     project.destroy().ok();
     assert_eq!(kubectl.inventory(), empty);
+    stack.finish(project);
+}
+
+#[test]
+fn a_version_that_the_cluster_refuses_leaves_its_endpoint_as_it_was_for_all_others() {
+    let Some(stack) = Stack::find("refusal") else { return };
+    stack.make_namespace();
+    let kubectl = stack.kubectl();
+    let endpoint = format!(
+        "{}\nresource \"azureml_endpoint\" \"this\" {{\n  name = \"{ENDPOINT}\"\n  \
+         compute_id = azureml_aks_attachment.this.id\n}}\n",
+        stack.base()
+    );
+    let of = |name: &str, more: &str| version(name, &format!("num_replicas = 1\n  {more}\n  {RESOURCES}"));
+    let blue = |deadline| of("blue", &format!("is_default = true\n  scoring_timeout_ms = {deadline}"));
+    let project = stack.project_of(&format!("{endpoint}{}", blue(60_000)));
+    for name in ["blue", "green"] {
+        project.write(&format!("{name}/score.py"), score_script(name, 1));
+    }
+    project.apply().ok();
+    let before = kubectl.inventory();
+
+    let green = of("green", "pod_labels = { team = \"none\" }");
+    project.configure(&format!("{endpoint}{}{green}", blue(60_000)));
+    let policy = Policy::refusing(&kubectl, "deployments");
+    Told::by_apply(&project, &["green", "this team may not deploy"]);
+    eventually("the namespace to be as it was", || (kubectl.inventory() == before).then_some(()));
+
+    // Others go on, as if nobody had tried.
+    project.configure(&format!("{endpoint}{}", blue(61_000)));
+    project.apply().ok();
+    project.assert_no_changes();
+    policy.lift();
+    project.configure(&format!("{endpoint}{}{green}", blue(61_000)));
+    project.apply().ok();
+    project.assert_no_changes();
     stack.finish(project);
 }

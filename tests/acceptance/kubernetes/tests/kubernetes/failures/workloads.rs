@@ -88,6 +88,8 @@ fn restricted_pod() -> Value {
 pub(super) struct Policy {
     kubectl: Kubectl,
     pub(super) name: String,
+    /// What it refuses.
+    probe: Value,
 }
 
 impl Policy {
@@ -117,7 +119,6 @@ impl Policy {
                 } },
             },
         }));
-        let policy = Self { kubectl: kubectl.clone(), name };
         // The API server takes it up after a while.
         let labels = json!({ "team": "none" });
         let pod = json!({ "metadata": { "name": "probe", "labels": labels }, "spec": restricted_pod() });
@@ -132,7 +133,14 @@ impl Policy {
         eventually("the policy to be in force", || {
             kubectl.dry_run(&probe).err().filter(|problem| problem.contains("may not deploy"))
         });
-        policy
+        Self { kubectl: kubectl.clone(), name, probe }
+    }
+
+    /// Takes it away, and waits until it is out of force.
+    pub(super) fn lift(self) {
+        let (kubectl, probe) = (self.kubectl.clone(), self.probe.clone());
+        drop(self);
+        eventually("the policy to be out of force", || kubectl.dry_run(&probe).ok());
     }
 }
 
