@@ -39,13 +39,11 @@ where
         let answer = self.0.call(request);
         Box::pin(async move {
             let Some(time) = time else { return answer.await };
-            match tokio::time::timeout(time.saturating_sub(LEAD), answer).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    let text = format!("the call's deadline of {} ms is over", time.as_millis());
-                    Ok(Status::deadline_exceeded(text).into_http())
-                }
-            }
+            let over = |_| {
+                let text = format!("the call's deadline of {} ms is over", time.as_millis());
+                Ok(Status::deadline_exceeded(text).into_http())
+            };
+            tokio::time::timeout(time.saturating_sub(LEAD), answer).await.unwrap_or_else(over)
         })
     }
 }
