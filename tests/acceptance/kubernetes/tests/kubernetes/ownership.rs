@@ -22,6 +22,13 @@ fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
         let found = actions.iter().any(|(found, actions)| found == address && actions == &[action]);
         assert!(found, "{spoilt}: {actions:?}");
     };
+    kubectl.run(&["delete", "secret", "azureml-fe-access"]);
+    planned("without what routers know of keys", "azureml_aks_attachment.this", "update");
+    project.apply().ok();
+    project.assert_no_changes();
+    // The routers' secret towards scorers is another one, so those start again.
+    eventually("the same key to be accepted by routers and scorers", || healthy.try_answer());
+
     for spoil in [
         vec!["delete", "deployment", &name],
         vec!["delete", "poddisruptionbudget", &name],
@@ -42,17 +49,14 @@ fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
         ["networkpolicy", "azureml-scorer"],
         ["secret", "azureml-storage"],
         ["configmap", "azureml-fe-config"],
-        ["secret", "azureml-fe-access"],
     ] {
         kubectl.run(&["delete", spoil[0], spoil[1]]);
         planned(&spoil.join(" "), "azureml_aks_attachment.this", "update");
-        if ["service", "configmap"].contains(&spoil[0]) || spoil[1] == "azureml-fe-access" {
+        if ["service", "configmap"].contains(&spoil[0]) {
             project.apply().ok();
             project.assert_no_changes();
         }
     }
-    // The routers' secret towards scorers is another one, so those start again.
-    eventually("the same key to be accepted by routers and scorers", || healthy.try_answer());
 
     // Of a key pods have a signature. Another credential is written as soon as the provider has it.
     let storage =

@@ -98,6 +98,8 @@ fn only_requests_in_flight_fail_where_pods_are_killed_outright() {
         let watch = duel.watch();
         duel.assert_well(&watch, "at first");
         replace(&kubectl, component, 2, &["--force", "--grace-period=0"]);
+        // Those who were waiting for it may hear late that it is gone.
+        watch.see(120);
         let after = watch.see(120);
         assert!(after.wrong.is_empty(), "after a {component} was killed and replaced: {after:?}");
         let all = watch.stop();
