@@ -1,23 +1,12 @@
 """Starts the server by its command line, over TCP, as people do."""
 
-import contextlib
 import http.client
 import os
-import random
-import socket
 import subprocess
 import sys
 
 from conftest import eventually
-
-
-def free_port():
-    """Below those that the system gives to whoever connects, so that nobody has it before the server does."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("0.0.0.0", port))
-            return port
+from ports import free_port
 
 
 class Command:

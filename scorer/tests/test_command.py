@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from command import Command, free_port
+from command import Command
+from ports import free_port
 
 ECHO = "def init():\n    pass\n\ndef run(data):\n    return data\n"
 # Answers with the variables that user code sees.

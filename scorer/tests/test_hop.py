@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from command import Command, free_port
+from command import Command
+from ports import free_port
 
 SECRET = "hop-secret-of-the-service"
 HOP = {"x-azureml-hop": SECRET}

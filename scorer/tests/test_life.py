@@ -9,8 +9,8 @@ import sys
 import threading
 
 import pytest
-from command import free_port
 from conftest import eventually
+from ports import free_port
 
 ECHO = "def init():\n    pass\n\ndef run(raw_data):\n    return raw_data\n"
 

@@ -4,7 +4,8 @@ import json
 import uuid
 
 import pytest
-from command import Command, free_port
+from command import Command
+from ports import free_port
 
 ECHO = "def init():\n    pass\n\ndef run(data):\n    if data == 'error':\n        raise ValueError\n    return data\n"
 IDS = ("x-request-id", "x-ms-request-id", "x-ms-client-request-id")

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from command import free_port
+from ports import free_port
 
 OURS = Path(sys.executable)
 ORIGINAL = Path(os.environ.get("AZMLINFSRV_PYTHON", Path(sys.prefix).parent / "original/bin/python"))

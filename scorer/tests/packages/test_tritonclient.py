@@ -7,7 +7,7 @@ import numpy
 import pytest
 import tritonclient.grpc
 import tritonclient.http
-from command import free_port
+from ports import free_port
 from tritonclient.utils import InferenceServerException
 
 CLIENTS = pytest.mark.parametrize("api", [tritonclient.http, tritonclient.grpc], ids=["http", "grpc"])
