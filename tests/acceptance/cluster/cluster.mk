@@ -84,7 +84,7 @@ BENCH ?= apply
 .PHONY: kubernetes-bench
 kubernetes-bench:
 	@$(push_images)
-	@AZUREML_IMAGES=$(target)/images/images.json $(xtask) bench $(BENCH)
+	@export AZUREML_IMAGES=$(target)/images/images.json; $(xtask) bench $(BENCH)
 
 .PHONY: bench-kubernetes
 bench-kubernetes: build ## Measures on a node that is started for it: BENCH=apply or BENCH=slots
