@@ -12,8 +12,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// For how long a router may be unreachable before waiting for it is given up: an upgrade or a restart is shorter.
 const ROUTER_PATIENCE: Duration = Duration::from_secs(15);
-/// For how long an API server may be: its own upgrade, on a small cluster, takes longer.
-pub(super) const API_PATIENCE: Duration = Duration::from_mins(2);
 
 /// For how long what keeps a pod may pass by itself; none if only its being ready ends it.
 const fn grace(reason: FailureReason) -> Option<Duration> {
@@ -234,7 +232,10 @@ pub async fn until(
                     (Verdict::Failed(version, failure), _) => return Err(Stopped::Failed { version, failure }),
                 }
             }
-            Err(error) => away.endure(error)?,
+            Err(error) => {
+                let patience = patience(&error);
+                away.endure(error, patience)?
+            }
         };
         if progress != told {
             tracing::info!(service = name, generation, "{progress}");
@@ -268,7 +269,10 @@ pub async fn until_gone(
                 let replicas: usize = versions.iter().map(|version| status.versions[*version].replicas.len()).sum();
                 format!("{replicas} replicas finish their last requests")
             }
-            Err(error) => away.endure(error)?,
+            Err(error) => {
+                let patience = patience(&error);
+                away.endure(error, patience)?
+            }
         };
         limits.pause(&mut pause, progress, None).await?;
     }
@@ -276,12 +280,12 @@ pub async fn until_gone(
 
 /// Since when nobody answers.
 #[derive(Debug, Default)]
-struct Away(Option<Instant>);
+pub(super) struct Away(Option<Instant>);
 
 impl Away {
-    /// What to tell of an error that may pass by itself. It ends the wait if it does not, or has come for too long.
-    fn endure(&mut self, error: Error) -> Result<String, Error> {
-        let patience = patience(&error);
+    /// What to tell of an error that may pass by itself within its patience. It ends the wait if it has none, or has come
+    /// for longer.
+    pub(super) fn endure<E: std::fmt::Display>(&mut self, error: E, patience: Duration) -> Result<String, E> {
         if patience.is_zero() || self.0.get_or_insert_with(Instant::now).elapsed() > patience {
             return Err(error);
         }
@@ -293,7 +297,7 @@ impl Away {
 fn patience(error: &Error) -> Duration {
     match error {
         Error::NotRunning { .. } | Error::Admin { .. } => ROUTER_PATIENCE,
-        Error::Api(error) if error.is_unreachable() => API_PATIENCE,
+        Error::Api(error) => error.patience(),
         _ => Duration::ZERO,
     }
 }

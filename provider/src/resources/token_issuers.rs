@@ -85,6 +85,25 @@ pub(crate) fn texts(list: &Attr<Vec<Attr<String>>>) -> Vec<String> {
     known.into_iter().flatten().filter_map(|text| text.clone().known()).collect()
 }
 
+/// Whether a list and all its texts are known, or it is not set.
+pub(crate) fn are_known(list: &Attr<Vec<Attr<String>>>) -> bool {
+    match list {
+        Attr::Known(list) => !list.iter().any(Attr::is_unknown),
+        Attr::Unknown => false,
+        Attr::Null => true,
+    }
+}
+
+/// A list of texts as users write it.
+pub(crate) fn listed(texts: Vec<String>) -> Attr<Vec<Attr<String>>> {
+    Attr::Known(texts.into_iter().map(Attr::Known).collect())
+}
+
+/// As [`listed`]; what is empty is not written.
+pub(crate) fn listed_if_any(texts: Vec<String>) -> Attr<Vec<Attr<String>>> {
+    if texts.is_empty() { Attr::Null } else { listed(texts) }
+}
+
 impl TokenIssuer {
     fn known(&self) -> Issuer {
         Issuer {
@@ -99,28 +118,21 @@ impl TokenIssuer {
     }
 
     fn of(issuer: Issuer) -> Self {
-        let required = |list: Vec<String>| Attr::Known(list.into_iter().map(Attr::Known).collect());
-        let optional = |list: Vec<String>| if list.is_empty() { Attr::Null } else { required(list) };
         Self {
             issuer: issuer.issuer.into(),
-            audiences: required(issuer.audiences),
+            audiences: listed(issuer.audiences),
             jwks_uri: issuer.jwks_uri.into(),
-            subjects: optional(issuer.subjects),
-            roles: optional(issuer.roles),
-            groups: optional(issuer.groups),
-            services: optional(issuer.services),
+            subjects: listed_if_any(issuer.subjects),
+            roles: listed_if_any(issuer.roles),
+            groups: listed_if_any(issuer.groups),
+            services: listed_if_any(issuer.services),
         }
     }
 
     fn is_known(&self) -> bool {
-        let known = |list: &Attr<Vec<Attr<String>>>| match list {
-            Attr::Known(list) => !list.iter().any(Attr::is_unknown),
-            Attr::Unknown => false,
-            Attr::Null => true,
-        };
         !self.issuer.is_unknown()
             && !self.jwks_uri.is_unknown()
-            && [&self.audiences, &self.subjects, &self.roles, &self.groups, &self.services].into_iter().all(known)
+            && [&self.audiences, &self.subjects, &self.roles, &self.groups, &self.services].into_iter().all(are_known)
     }
 }
 

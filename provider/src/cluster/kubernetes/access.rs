@@ -78,8 +78,7 @@ pub(super) async fn retire(namespace: &Namespace, service: &str, keep: Option<u6
 pub(super) async fn restore_digests(namespace: &Namespace, service: &Service) -> Result<(), Error> {
     let Some(generation) = service.auth.keys else { return Ok(()) };
     let entry = cluster::key_digests(&service.name, generation);
-    let access = namespace.get::<Secret>(cluster::ACCESS).await?.ok_or_else(|| no_access(namespace))?;
-    if access.data.is_some_and(|data| data.contains_key(&entry)) {
+    if has(&access(namespace).await?, &entry) {
         return Ok(());
     }
     match read(namespace, &service.name, generation).await? {
@@ -98,16 +97,24 @@ async fn write_digests(namespace: &Namespace, entry: &str, keys: &Keys) -> Resul
 
 /// Whether a service has a hop secret.
 pub(super) async fn has_hop(namespace: &Namespace, service: &str) -> Result<bool, Error> {
-    let access = namespace.get::<Secret>(cluster::ACCESS).await?.ok_or_else(|| no_access(namespace))?;
-    Ok(access.data.is_some_and(|data| data.contains_key(&cluster::hop(service))))
+    Ok(has(&access(namespace).await?, &cluster::hop(service)))
+}
+
+/// The Secret of what routers need, which is the attachment's.
+async fn access(namespace: &Namespace) -> Result<Secret, Error> {
+    namespace.get::<Secret>(cluster::ACCESS).await?.ok_or_else(|| no_access(namespace))
+}
+
+fn has(secret: &Secret, entry: &str) -> bool {
+    secret.data.as_ref().is_some_and(|data| data.contains_key(entry))
 }
 
 /// Makes the hop secret of a service unless it has one.
 pub(super) async fn ensure_hop(namespace: &Namespace, service: &str) -> Result<(), Error> {
     let entry = cluster::hop(service);
     for _ in 0..TRIES {
-        let Some(access) = namespace.get::<Secret>(cluster::ACCESS).await? else { return Err(no_access(namespace)) };
-        if access.data.is_some_and(|data| data.contains_key(&entry)) {
+        let access = access(namespace).await?;
+        if has(&access, &entry) {
             return Ok(());
         }
         // Two that make one at the same time must agree on it.

@@ -18,6 +18,9 @@ use serving::cluster::FIELD_MANAGER;
 
 use crate::connections::credential_problem;
 
+/// For how long an API server may not answer before waiting for it is given up: its own upgrade, on a small cluster, takes
+/// longer than a router's.
+const API_PATIENCE: Duration = Duration::from_mins(2);
 /// Longest wait for one answer of the API server.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -148,6 +151,11 @@ impl Problem {
 }
 
 impl ApiError {
+    /// For how long it may come again before it ends a wait.
+    pub(in crate::cluster) fn patience(&self) -> Duration {
+        if self.is_unreachable() { API_PATIENCE } else { Duration::ZERO }
+    }
+
     /// Whether the server could not be asked, or could not answer, so that asking again may help.
     #[must_use]
     pub const fn is_unreachable(&self) -> bool {

@@ -4,7 +4,7 @@ use serving::token::{ServiceAccounts, Settings};
 use tfplugin::schema::length_between;
 use tfplugin::{Attr, Attribute, AttributePath, Diagnostic, Diagnostics, Model, Object, Type};
 
-use super::issuers::{filled, texts};
+use super::issuers::{are_known, filled, listed, listed_if_any, texts};
 
 /// The attribute's name.
 pub(super) const NAME: &str = "token_service_accounts";
@@ -68,22 +68,16 @@ impl TokenServiceAccounts {
     }
 
     fn of(accounts: ServiceAccounts) -> Self {
-        let list = |list: Vec<String>| Attr::Known(list.into_iter().map(Attr::Known).collect());
         let usual = accounts.audience == ServiceAccounts::default().audience;
         Self {
-            subjects: list(accounts.subjects),
+            subjects: listed(accounts.subjects),
             audience: if usual { Attr::Null } else { accounts.audience.into() },
-            services: if accounts.services.is_empty() { Attr::Null } else { list(accounts.services) },
+            services: listed_if_any(accounts.services),
         }
     }
 
     fn is_known(&self) -> bool {
-        let known = |list: &Attr<Vec<Attr<String>>>| match list {
-            Attr::Known(list) => !list.iter().any(Attr::is_unknown),
-            Attr::Unknown => false,
-            Attr::Null => true,
-        };
-        !self.audience.is_unknown() && known(&self.subjects) && known(&self.services)
+        !self.audience.is_unknown() && are_known(&self.subjects) && are_known(&self.services)
     }
 }
 

@@ -37,6 +37,11 @@ struct Source {
 }
 
 impl Source {
+    /// The container, whichever restart it is.
+    fn place(&self) -> (String, String) {
+        (self.pod.clone(), self.container.clone())
+    }
+
     /// What its lines start with. The scorer needs no name.
     fn id(&self) -> String {
         if self.container == cluster::SCORER_CONTAINER {
@@ -176,18 +181,21 @@ async fn follow(pods: Api<Pod>, selector: String, args: Args, before: BTreeSet<S
                 // The watch is taken up again after a pause.
                 Err(_) => continue,
             },
-            Some(Ok((source, rest))) = copies.join_next() => {
+            Some(ended) = copies.join_next() => {
+                // One that was stopped, because its container is another now.
+                let Ok((source, rest)) = ended else { continue };
                 // Of a container that runs on, or cannot be asked for now, the stream was cut off.
-                let ended = match pods.get_opt(&source.pod).await {
-                    Ok(pod) => !pod.is_some_and(|pod| runs(&pod, &source)),
-                    Err(_) => false,
+                let goes_on = match pods.get_opt(&source.pod).await {
+                    Ok(pod) => pod.is_some_and(|pod| runs(&pod, &source)),
+                    Err(_) => true,
                 };
                 if told.is_closed() {
                     return;
                 }
-                if !ended {
-                    let place = (source.pod.clone(), source.container.clone());
-                    running.insert(place, copies.spawn(copy(pods.clone(), source, rest, told.clone())));
+                if goes_on {
+                    running.insert(source.place(), copies.spawn(copy(pods.clone(), source, rest, told.clone())));
+                } else {
+                    running.remove(&source.place());
                 }
                 continue;
             }
@@ -197,7 +205,7 @@ async fn follow(pods: Api<Pod>, selector: String, args: Args, before: BTreeSet<S
                 let mut parameters = LogParams { follow: true, ..parameters(&source, &args) };
                 // Of what comes later, nothing is left out.
                 parameters.tail_lines = parameters.tail_lines.filter(|_| before.contains(&source));
-                let place = (source.pod.clone(), source.container.clone());
+                let place = source.place();
                 let copying = copies.spawn(copy(pods.clone(), source, parameters, told.clone()));
                 // A stream that was opened again may be of this container already, which is another since its restart.
                 if let Some(former) = running.insert(place, copying) {

@@ -15,7 +15,7 @@ use super::super::{failure, labels, observe};
 use super::manifests::TEMPLATE;
 use super::{InstallError, Installer, pause};
 use crate::cluster::Router;
-use crate::cluster::wait::{API_PATIENCE, Limits, Stranded};
+use crate::cluster::wait::{Limits, Stranded};
 
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long routers that are ready may take to say which version they are.
@@ -72,7 +72,7 @@ impl Installer {
                 Err(error) => Some(error),
             };
             if let Some(error) = error
-                && (!error.is_unreachable() || reached.elapsed() >= API_PATIENCE || limits.remaining().is_zero())
+                && (reached.elapsed() >= error.patience() || limits.remaining().is_zero())
             {
                 return Err(error.into());
             }

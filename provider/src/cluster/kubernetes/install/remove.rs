@@ -9,12 +9,11 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serving::cluster::{OWNER, PART_OF, component, label, workspace_hash};
-use tokio::time::Instant;
 
 use super::super::api::{ApiError, Kind, Problem};
 use super::super::labels;
 use super::{InstallError, Installer, pause};
-use crate::cluster::wait::{API_PATIENCE, Limits};
+use crate::cluster::wait::{Away, Limits};
 
 const PAUSE: Duration = Duration::from_millis(500);
 /// What Kubernetes, Istio and `OpenShift` put into every namespace: names of ConfigMaps, and types of Secrets.
@@ -145,15 +144,17 @@ impl Installer {
     }
 
     async fn wait_until_gone(&self, limits: &Limits) -> Result<(), InstallError> {
-        let mut reached = Instant::now();
+        let mut away = Away::default();
         loop {
             let left = match self.left().await {
                 Ok(left) => {
-                    reached = Instant::now();
+                    away = Away::default();
                     left
                 }
-                Err(error) if error.is_unreachable() && reached.elapsed() < API_PATIENCE => vec![error.to_string()],
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let patience = error.patience();
+                    vec![away.endure(error, patience)?]
+                }
             };
             if left.is_empty() {
                 return Ok(());
