@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serving::admin::{Failure, FailureReason};
+use serving::admin::{Failure, FailureReason, VersionStatus};
 use tfplugin::Diagnostic;
 
 use crate::cluster::deploy::Unfinished;
@@ -45,6 +45,18 @@ pub fn unfinished(what: &str, doing: Doing, unfinished: &Unfinished) -> Diagnost
     };
     let _ = write!(diagnostic.detail, "\n\n{aftermath}");
     diagnostic
+}
+
+/// What a look at a version of `what` has to warn of: replicas that fail, and what somebody has changed.
+pub fn warnings(what: &str, version: &VersionStatus) -> impl Iterator<Item = Diagnostic> {
+    let fails = version.failure.as_ref().map(|failure| (format!("Replicas of {what} fail"), explain(failure)));
+    let drifted = version.drifted.as_ref().map(|drifted| {
+        (
+            format!("The {what} is not as it was applied"),
+            format!("{drifted}. The next apply puts it right, or says who else manages it."),
+        )
+    });
+    fails.into_iter().chain(drifted).map(|(summary, detail)| Diagnostic::warning(summary, detail))
 }
 
 /// The error for a reason to stop.

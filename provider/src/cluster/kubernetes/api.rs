@@ -223,11 +223,12 @@ impl Namespace {
         Ok(self.call::<K, _>("list", selector, api.list(&parameters)).await?.items)
     }
 
-    /// Whether there is an object of this name, for which the right to list suffices.
-    pub(super) async fn exists<K: Kind>(&self, name: &str) -> Result<bool, ApiError> {
+    /// [`Namespace::get`] by the right to list alone.
+    pub(super) async fn find<K: Kind>(&self, name: &str) -> Result<Option<K>, ApiError> {
         let api = self.api::<K>();
         let parameters = ListParams::default().fields(&format!("metadata.name={name}"));
-        Ok(!self.call::<K, _>("list", name, api.list(&parameters)).await?.items.is_empty())
+        let found = self.call::<K, _>("list", name, api.list(&parameters)).await?.items;
+        Ok(found.into_iter().find(|object| name_of(object) == name))
     }
 
     /// Events about a pod.

@@ -26,6 +26,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DeleteParams;
+use serde_json::Value;
 use serving::cluster::{OWNER, Ownership, SIGNING_KEYS, component};
 use serving::layout;
 use serving::token::{RANDOM_BYTES, Settings as Tokens, SigningKeys};
@@ -35,9 +36,9 @@ pub use error::InstallError;
 pub use objects::Found;
 pub use ready::NotReady;
 
-use super::api::{self, ApiError, Namespace, Problem};
+use super::api::{self, ApiError, Kind, Namespace, Problem};
 use super::attachment::Attachment;
-use super::labels;
+use super::{drift, labels};
 use crate::cluster::Error;
 use crate::cluster::wait::Limits;
 use manifests::Manifests;
@@ -143,21 +144,25 @@ impl Installer {
         storage: &BTreeMap<String, String>,
     ) -> Result<(), InstallError> {
         let wanted = Manifests { attachment, workspace: &self.ownership.workspace, storage };
-        let (namespace, force) = (&self.namespace, attachment.force_conflicts);
-        namespace.apply::<ServiceAccount>(&wanted.service_account(), force).await?;
-        namespace.apply::<Role>(&wanted.role(), force).await?;
-        namespace.apply::<RoleBinding>(&wanted.role_binding(), force).await?;
-        namespace.apply::<ConfigMap>(&wanted.config_map(), force).await?;
-        namespace.apply::<Secret>(&wanted.access(), force).await?;
-        namespace.apply::<Secret>(&wanted.storage(), force).await?;
+        let force = attachment.force_conflicts;
+        self.apply::<ServiceAccount>(wanted.service_account(), force).await?;
+        self.apply::<Role>(wanted.role(), force).await?;
+        self.apply::<RoleBinding>(wanted.role_binding(), force).await?;
+        self.apply::<ConfigMap>(wanted.config_map(), force).await?;
+        self.namespace.apply::<Secret>(&wanted.access(), force).await?;
+        self.namespace.apply::<Secret>(&wanted.storage(), force).await?;
         self.ensure_signing_keys().await?;
         for policy in wanted.network_policies() {
-            namespace.apply::<NetworkPolicy>(&policy, force).await?;
+            self.apply::<NetworkPolicy>(policy, force).await?;
         }
-        namespace.apply::<PodDisruptionBudget>(&wanted.disruption_budget(), force).await?;
-        namespace.apply::<Service>(&wanted.service(), force).await?;
-        namespace.apply::<Deployment>(&wanted.deployment(), force).await?;
+        self.apply::<PodDisruptionBudget>(wanted.disruption_budget(), force).await?;
+        self.apply::<Service>(wanted.service(), force).await?;
+        self.apply::<Deployment>(wanted.deployment(), force).await?;
         Ok(())
+    }
+
+    async fn apply<K: Kind>(&self, manifest: Value, force: bool) -> Result<(), ApiError> {
+        self.namespace.apply::<K>(&drift::noted(manifest), force).await.map(drop)
     }
 
     /// Makes the keys that tokens are signed with, and replaces those whose time has come.

@@ -258,12 +258,13 @@ fn resources(pod: &Pod) -> Value {
 }
 
 /// A quantity as the cluster itself spells it, so that what is read back is what was written.
-fn cpu(cores: f64) -> String {
+pub(super) fn cpu(cores: f64) -> String {
     let thousandths = (cores * 1000.0).ceil();
     if thousandths % 1000.0 == 0.0 { format!("{:.0}", thousandths / 1000.0) } else { format!("{thousandths:.0}m") }
 }
 
-fn memory(gb: f64) -> String {
+/// The same of memory.
+pub(super) fn memory(gb: f64) -> String {
     let mi = (gb * 1024.0).ceil();
     if mi % 1024.0 == 0.0 { format!("{:.0}Gi", mi / 1024.0) } else { format!("{mi:.0}Mi") }
 }

@@ -107,6 +107,10 @@ impl Resource for AksAttachmentResource {
                 return Err(explained(failed(), &error.into()).at_attribute("connection").into());
             }
         };
+        if let Err(error) = look_at_capacity(context, &installer, &wanted).await {
+            catalogue.abandon(&intent).await;
+            return Err(explained(failed(), &error).into());
+        }
         let mut begun = AksAttachment { id: id.to_string().into(), ..planned.clone() };
         begun.namespace = place.namespace.as_str().into();
         let uid = match occupy(&installer, &wanted).await {
@@ -124,7 +128,6 @@ impl Resource for AksAttachmentResource {
         let location = ComputeLocation::Kubernetes { connection: place.connection, namespace: place.namespace, uid };
         let body = ComputeBody { location, configured: wanted.write() };
         let intent = catalogue.proceed(intent, body.clone()).await.or_explain(failed())?;
-        look_at_capacity(context, &installer, &wanted).await.map_err(|error| explained(failed(), &error))?;
         let made = bring_up(context, &id, &installer, wanted).await.map_err(|error| explained(failed(), &error))?;
         let body = ComputeBody { configured: made.write(), ..body };
         let compute = catalogue.commit(intent, body).await.or_explain(failed())?;
@@ -425,7 +428,11 @@ async fn read(
     };
     // What cannot be told now, offline or before another apply, is no difference.
     let storage = storage(&context.data(), id, &attachment).ok().filter(lasts);
-    let complete = |found: &Found| found.missing.is_empty() && found.reads_storage_with(storage.as_ref());
+    let complete = |found: &Found| found.wrong.is_empty() && found.reads_storage_with(storage.as_ref());
+    if let Some(found) = found.as_ref().filter(|found| !found.wrong.is_empty()) {
+        let detail = format!("{}. The next apply puts it right, or says who else manages it.", found.wrong.join("; "));
+        context.warn(Diagnostic::warning(format!("Compute {} is not as it was applied", id.name), detail));
+    }
     let status = match &found {
         Some(found) if !complete(found) => status::INCOMPLETE,
         Some(found) if found.running.is_none() => status::STOPPED,

@@ -88,10 +88,9 @@ impl Resource for EndpointVersionResource {
         }
         match cluster.observe(&id.endpoint.name).await {
             Ok(status) => {
-                let failure = status.and_then(|mut status| status.versions.remove(&id.name)?.failure);
-                if let Some(failure) = failure {
-                    let summary = format!("Replicas of {} fail", what(&id));
-                    context.warn(Diagnostic::warning(summary, failure::explain(&failure)));
+                let version = status.and_then(|mut status| status.versions.remove(&id.name));
+                if let Some(version) = version {
+                    failure::warnings(&what(&id), &version).for_each(|warning| context.warn(warning));
                 }
             }
             // The compute's own plan says it.

@@ -113,9 +113,8 @@ impl Resource for WebserviceResource {
         let (model, status) = shown(&*cluster, &id, &service, &state).await?;
         match status {
             Ok(status) => {
-                for failure in status.versions.values().filter_map(|version| version.failure.as_ref()) {
-                    let summary = format!("Replicas of webservice {name} fail");
-                    context.warn(Diagnostic::warning(summary, failure::explain(failure)));
+                for version in status.versions.values() {
+                    failure::warnings(&format!("webservice {name}"), version).for_each(|warning| context.warn(warning));
                 }
                 if let Some(reason) = status.refused {
                     let detail = format!("It serves the last good one. The reason: {reason}.");

@@ -11,6 +11,7 @@ use serving::cluster::{
 use serving::{layout, wire};
 
 use super::super::attachment::{Attachment, LoadBalancer, ServiceType};
+use super::super::workload::{cpu, memory};
 use super::super::{labels, rights};
 use crate::workspace::Digest;
 
@@ -288,8 +289,6 @@ impl Manifests<'_> {
     /// With the original's figures as defaults.
     fn resources(&self) -> Value {
         let router = self.attachment.router();
-        let cpu = |cores: f64| format!("{:.0}m", cores * 1000.0);
-        let memory = |gb: f64| format!("{:.0}Mi", gb * 1024.0);
         json!({
             "requests": {
                 "cpu": cpu(router.cpu_cores.unwrap_or(0.5)),

@@ -1,4 +1,4 @@
-//! Which objects of an attachment are there.
+//! Which objects of an attachment are there, and as they were applied.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serving::cluster::{ACCESS, CONFIG, ROUTER, SCORER_NAME, SIGNING_KEYS, STORAGE};
 
 use super::super::api::{ApiError, Kind, Problem};
-use super::super::{attachment, observe};
+use super::super::{attachment, drift, observe};
 use super::Installer;
 use crate::cluster::{Error, Router};
 
@@ -21,8 +21,8 @@ use crate::cluster::{Error, Router};
 pub struct Found {
     /// Version of the running routers; none if none is ready. Empty if they do not tell it.
     pub running: Option<String>,
-    /// Objects that are not there, as `Kind name`.
-    pub missing: Vec<String>,
+    /// What is not as it was applied: `Kind name is gone`, or `path of Kind name was changed`.
+    pub wrong: Vec<String>,
     /// Number of routers that the Deployment has.
     pub replicas: Option<u32>,
     /// Image that the Deployment has.
@@ -45,7 +45,7 @@ impl Found {
 
 impl fmt::Debug for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found").field("running", &self.running).field("missing", &self.missing).finish_non_exhaustive()
+        f.debug_struct("Found").field("running", &self.running).field("wrong", &self.wrong).finish_non_exhaustive()
     }
 }
 
@@ -54,32 +54,25 @@ impl Installer {
     pub async fn found(&self) -> Result<Found, Error> {
         let deployment = self.namespace.get::<Deployment>(ROUTER).await?;
         let service = self.namespace.get::<Service>(ROUTER).await?;
-        let mut missing = Vec::new();
-        let mut absent = |kind: &str, name: &str, there: bool| {
-            if !there {
-                missing.push(format!("{kind} {name}"));
-            }
-        };
-        absent("Deployment", ROUTER, deployment.is_some());
-        absent("Service", ROUTER, service.is_some());
-        absent("ServiceAccount", ROUTER, self.there::<ServiceAccount>(ROUTER).await?);
-        absent("Role", ROUTER, self.there::<Role>(ROUTER).await?);
-        absent("RoleBinding", ROUTER, self.there::<RoleBinding>(ROUTER).await?);
-        absent("ConfigMap", CONFIG, self.there::<ConfigMap>(CONFIG).await?);
+        let mut wrong = vec![wrong_with(ROUTER, deployment.as_ref()), wrong_with(ROUTER, service.as_ref())];
+        wrong.push(self.look_at::<ServiceAccount>(ROUTER).await?);
+        wrong.push(self.look_at::<Role>(ROUTER).await?);
+        wrong.push(self.look_at::<RoleBinding>(ROUTER).await?);
+        wrong.push(self.look_at::<ConfigMap>(CONFIG).await?);
         let storage = match self.namespace.get::<Secret>(STORAGE).await {
             Err(ApiError { problem: Problem::Forbidden(_), .. }) => None,
             found => {
                 let found = found?;
-                absent("Secret", STORAGE, found.is_some());
+                wrong.push(wrong_with(STORAGE, found.as_ref()));
                 Some(found.and_then(|secret| secret.data).unwrap_or_default())
             }
         };
         for secret in [ACCESS, SIGNING_KEYS] {
-            absent("Secret", secret, self.there::<Secret>(secret).await?);
+            wrong.push(self.look_at::<Secret>(secret).await?);
         }
-        absent("PodDisruptionBudget", ROUTER, self.there::<PodDisruptionBudget>(ROUTER).await?);
+        wrong.push(self.look_at::<PodDisruptionBudget>(ROUTER).await?);
         for policy in [ROUTER, SCORER_NAME] {
-            absent("NetworkPolicy", policy, self.there::<NetworkPolicy>(policy).await?);
+            wrong.push(self.look_at::<NetworkPolicy>(policy).await?);
         }
         let running = match observe::router(&self.namespace).await? {
             Router::Running { version } => Some(version),
@@ -90,16 +83,24 @@ impl Installer {
         let containers = spec.and_then(|spec| spec.template.spec).map(|spec| spec.containers).unwrap_or_default();
         let image = containers.into_iter().find(|container| container.name == ROUTER).and_then(|found| found.image);
         let service_type = service.and_then(|service| attachment::ServiceType::of(&service.spec?.type_?));
-        Ok(Found { running, missing, replicas, image, service_type, storage })
+        Ok(Found { running, wrong: wrong.into_iter().flatten().collect(), replicas, image, service_type, storage })
     }
 
-    /// Whether an object is there, without the right to get it, which nothing else needs. One that may not be seen is taken
-    /// to be: a plan by an identity with fewer rights shows no change for it.
-    async fn there<K: Kind>(&self, name: &str) -> Result<bool, ApiError> {
-        match self.namespace.exists::<K>(name).await {
-            Ok(there) => Ok(there),
-            Err(ApiError { problem: Problem::Forbidden(_), .. }) => Ok(true),
+    /// What is wrong with an object, without the right to get it, which nothing else needs. With one that may not be seen
+    /// nothing is: a plan by an identity with fewer rights shows no change for it.
+    async fn look_at<K: Kind>(&self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.namespace.find::<K>(name).await {
+            Ok(found) => Ok(wrong_with(name, found.as_ref())),
+            Err(ApiError { problem: Problem::Forbidden(_), .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn wrong_with<K: Kind>(name: &str, found: Option<&K>) -> Option<String> {
+    let kind = K::kind(&());
+    match found {
+        None => Some(format!("{kind} {name} is gone")),
+        Some(object) => drift::since_applied(object).map(|path| format!("{path} of {kind} {name} was changed")),
     }
 }

@@ -43,7 +43,7 @@ async fn what_is_installed_is_there_is_ready_and_goes_again_with_the_namespace_t
     let installer = installed(&server).await;
     installer.ready(&limits(Duration::from_secs(1))).await.expect("ready");
     let found = installer.found().await.expect("looked");
-    assert_eq!((found.missing.as_slice(), found.replicas), (&[] as &[String], Some(3)));
+    assert_eq!((found.wrong.as_slice(), found.replicas), (&[] as &[String], Some(3)));
     assert!(found.reads_storage_with(Some(&storage())) && !found.reads_storage_with(Some(&BTreeMap::new())));
     let url = installer.base_url(&attachment(), &limits(Duration::ZERO)).await.expect("an address");
     assert_eq!(url, "http://azureml-fe.ml.svc");
@@ -116,14 +116,23 @@ async fn installing_again_keeps_the_entries_of_services_and_the_signing_keys() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_by_hand_is_named_and_comes_back() {
+async fn what_was_deleted_or_changed_by_hand_is_named_and_comes_back() {
     let server = ApiServer::start().await;
     let installer = installed(&server).await;
     installer.namespace().delete::<Service>(serving::cluster::ROUTER).await.expect("deleted");
     installer.namespace().delete::<Role>(serving::cluster::ROUTER).await.expect("deleted");
-    assert_eq!(installer.found().await.expect("looked").missing, ["Service azureml-fe", "Role azureml-fe"]);
+    let path = "/apis/networking.k8s.io/v1/namespaces/ml/networkpolicies/azureml-scorer";
+    let mut open = server.get(path).expect("there");
+    open["spec"]["ingress"] = json!([{}]);
+    server.put(path, open);
+    let expected = [
+        "Service azureml-fe is gone",
+        "Role azureml-fe is gone",
+        "spec.ingress[0].ports of NetworkPolicy azureml-scorer was changed",
+    ];
+    assert_eq!(installer.found().await.expect("looked").wrong, expected);
     installer.install(&attachment(), &storage()).await.expect("installed");
-    assert_eq!(installer.found().await.expect("looked").missing, [] as [String; 0]);
+    assert_eq!(installer.found().await.expect("looked").wrong, [] as [String; 0]);
 }
 
 #[tokio::test]
