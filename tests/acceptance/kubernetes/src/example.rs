@@ -26,10 +26,10 @@ impl Example {
         Self { project: copy(name), kubectl: None, scoring_uri: OnceCell::new() }
     }
 
-    /// On the cluster, in a namespace that is there.
-    pub fn on_cluster(name: &str, stack: &Stack) -> Self {
-        let Stack { site, port, name: container, .. } = stack;
+    /// On the cluster, in a namespace that is made for it.
+    pub fn on_cluster(name: &str, stack: &mut Stack) -> Self {
         stack.make_namespace();
+        let Stack { site, kubeconfig, port, name: container, .. } = &*stack;
         // Somebody else's, which must not change.
         stack.kubectl().apply(&json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "notes" }, "data": { "text": "not ours" },
@@ -45,7 +45,7 @@ impl Example {
             // All examples have the same environment, so that its image is built once.
             "registry": format!("{}/examples", site.registry),
             "cluster": {
-                "kubeconfig_path": site.kubeconfig,
+                "kubeconfig_path": kubeconfig,
                 "namespace": stack.namespace(),
                 "create_namespace": false,
                 "cluster_purpose": "DevTest",

@@ -20,9 +20,22 @@ pub struct Right {
     pub verb: String,
 }
 
+const GUIDE: &str = include_str!("../../../../docs/guides/clusters.md");
+
 impl Right {
+    /// The rights of the guide's Role, and those of its optional `ClusterRole`.
+    pub fn of_guide() -> [BTreeSet<Self>; 2] {
+        let mut manifests = GUIDE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let mut next = |kind: &str| {
+            let manifest =
+                manifests.find(|manifest| manifest.contains(&format!("kind: {kind}\n"))).expect("a manifest");
+            Self::all_of(manifest)
+        };
+        [next("Role"), next("ClusterRole")]
+    }
+
     /// All rights of lines such as `- { apiGroups: [""], resources: [pods], verbs: [get, list] }`.
-    pub fn all_of(manifest: &str) -> BTreeSet<Self> {
+    fn all_of(manifest: &str) -> BTreeSet<Self> {
         let list = |line: &str, name: &str| -> Vec<String> {
             let (_, rest) = line.split_once(&format!("{name}: [")).expect("a list");
             let (list, _) = rest.split_once(']').expect("its end");

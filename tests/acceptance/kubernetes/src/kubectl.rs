@@ -55,27 +55,30 @@ impl Kubectl {
 
     /// Applies a manifest.
     pub fn apply(&self, manifest: &Value) {
-        let outcome = self.feed(&["apply", "--filename", "-"], manifest);
-        outcome.unwrap_or_else(|problem| panic!("kubectl apply {manifest}: {problem}"));
+        if let Err(problem) = self.feed(&["apply", "--filename", "-"], manifest) {
+            panic!("kubectl apply {manifest}: {problem}");
+        }
     }
 
-    /// Whether the API server would create this, and what it says if not.
+    /// What the API server would make of this.
     ///
     /// # Errors
-    /// The words of the API server.
-    pub fn dry_run(&self, manifest: &Value) -> Result<(), String> {
-        self.feed(&["create", "--dry-run=server", "--filename", "-"], manifest)
+    /// Why it would not, in its words.
+    pub fn dry_run(&self, manifest: &Value) -> Result<String, String> {
+        self.feed(&["create", "--dry-run=server", "--output", "json", "--filename", "-"], manifest)
     }
 
-    fn feed(&self, arguments: &[&str], manifest: &Value) -> Result<(), String> {
+    fn feed(&self, arguments: &[&str], manifest: &Value) -> Result<String, String> {
         use std::io::Write as _;
 
         let mut command = self.command(arguments);
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("kubectl starts");
         child.stdin.take().expect("a pipe").write_all(manifest.to_string().as_bytes()).expect("kubectl reads");
         let output = child.wait_with_output().expect("kubectl ends");
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        let said = if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) };
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        said.map(text).map_err(text)
     }
 
     /// Objects of a kind with these labels.

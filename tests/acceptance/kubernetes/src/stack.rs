@@ -1,7 +1,11 @@
 //! Configurations that the tests apply.
 
-use acceptance_local::{DOUBLE, Project};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use acceptance_local::{DOUBLE, Project, TempDir};
+
+use crate::identity::{Identity, Right};
 use crate::kubectl::Kubectl;
 use crate::site::{ACCOUNT, ACCOUNT_KEY, Port, Site};
 use crate::storage::Container;
@@ -50,12 +54,17 @@ def run(raw_data):
 pub struct Stack {
     /// The cluster.
     pub site: Site,
+    /// Of whoever applies: an administrator's until there is a namespace with an [`Identity`].
+    pub kubeconfig: PathBuf,
+    folder: Arc<TempDir>,
     /// Names the namespace, and the container of the storage.
     pub name: String,
     /// The router's port.
     pub port: Port,
     /// Further arguments of the provider block.
     pub provider: String,
+    /// Whether the attachment makes the namespace.
+    pub create_namespace: bool,
     /// Further arguments of the attachment.
     pub attachment: String,
     /// Routers.
@@ -83,8 +92,11 @@ impl Stack {
             // So that nothing of an earlier run on the same cluster is met.
             name: format!("{name}-{}", std::process::id()),
             port,
+            kubeconfig: site.kubeconfig.clone(),
+            folder: Arc::new(TempDir::new().expect("a folder")),
             site,
             provider: String::new(),
+            create_namespace: false,
             attachment: String::new(),
             routers: 1,
             router: String::new(),
@@ -111,18 +123,39 @@ impl Stack {
         Container::new(&self.site, &self.name)
     }
 
-    /// Makes the namespace, as a person would who gives it to a team: the strictest Pod Security level is enforced.
-    pub fn make_namespace(&self) {
+    /// Makes the namespace, as a person would who gives it to a team: the strictest Pod Security level is enforced, and
+    /// whoever applies has the rights in it that the guide says, and no others anywhere.
+    pub fn make_namespace(&mut self) {
+        self.make_namespace_alone();
+        let mut identity = Identity::new(&self.kubectl());
+        identity.grant(&Right::of_guide()[0]);
+        self.apply_as(&identity);
+    }
+
+    /// The same without anybody who has rights in it.
+    pub fn make_namespace_alone(&self) {
         self.kubectl().apply(&serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": self.namespace(), "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
         }));
     }
 
+    /// From the next rendering on this identity applies.
+    pub fn apply_as(&mut self, identity: &Identity) {
+        self.kubeconfig = self.folder.path().join("kubeconfig");
+        identity.write_kubeconfig(&self.kubeconfig);
+    }
+
+    /// From the next rendering on an administrator applies.
+    pub fn apply_as_administrator(&mut self) {
+        self.kubeconfig.clone_from(&self.site.kubeconfig);
+    }
+
     /// The configuration text without the webservice.
     pub fn base(&self) -> String {
-        let Self { site, name, port, provider, attachment, routers, router, requirements, environment, .. } = self;
-        let (kubeconfig, storage, registry) = (site.kubeconfig.display(), &site.storage, &site.registry);
+        let Self { site, name, port, provider, create_namespace, attachment, .. } = self;
+        let Self { routers, router, requirements, environment, .. } = self;
+        let (kubeconfig, storage, registry) = (self.kubeconfig.display(), &site.storage, &site.registry);
         let (inside, image, namespace) = (&site.storage_in_cluster, site.image("azureml-fe"), self.namespace());
         let base_image = site.image("azureml-scorer");
         format!(
@@ -157,7 +190,7 @@ resource "azureml_aks_attachment" "this" {{
   workspace_id     = azureml_workspace.this.id
   connection       = "test"
   namespace        = "{namespace}"
-  create_namespace = false
+  create_namespace = {create_namespace}
   cluster_purpose  = "DevTest"
   external_url     = "http://{host}:{here}"
   storage_endpoint = "{inside}"

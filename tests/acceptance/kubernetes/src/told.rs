@@ -40,7 +40,9 @@ impl Told {
         assert!(took < DEADLINE, "told after {took:?}:\n{text}");
         let errors = text.lines().filter(|line| bare(line).starts_with("Error: ")).count();
         assert_eq!(errors, 1, "errors in:\n{text}");
-        let mut lines = text.lines().map(bare).skip_while(|line| !line.contains("in resource \""));
+        // A warning may stand before it, with a place of its own.
+        let error = text.lines().map(bare).skip_while(|line| !line.starts_with("Error: "));
+        let mut lines = error.skip_while(|line| !line.contains("in resource \""));
         let place = lines.nth(1).and_then(|line| line.split_once(": ")).map_or("", |(_, source)| source.trim());
         let place = place.to_owned();
         Self { text, place }

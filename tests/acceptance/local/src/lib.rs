@@ -30,5 +30,6 @@ pub use revisions::newest_revision;
 pub use run::{Run, Target};
 pub use rustix::process::Signal;
 pub use split::{ENDPOINT, Split, elsewhere, elsewhere_configuration, score_script, traffic, version, write_code};
+pub use tempfile::TempDir;
 pub use wait::eventually;
 pub use watch::{Seen, Watch, answered_by, assert_dealt};

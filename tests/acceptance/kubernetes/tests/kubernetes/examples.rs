@@ -78,9 +78,9 @@ fn tokens_then_imports_then_nothing(example: &Example, key: &str, kind: &str, re
 
 #[test]
 fn the_quickstart_serves_the_same_predictions_on_a_cluster_as_here_when_only_variables_differ() {
-    let Some(stack) = Stack::find("quick") else { return };
+    let Some(mut stack) = Stack::find("quick") else { return };
     let (kind, resource) = ("webservice", "azureml_webservice.diabetes");
-    let both = [Example::here("quickstart"), Example::on_cluster("quickstart", &stack)];
+    let both = [Example::here("quickstart"), Example::on_cluster("quickstart", &mut stack)];
     let mut seen = Vec::new();
     for example in both {
         let before = example.inventory();
@@ -106,9 +106,9 @@ fn answered_by(example: &Example, key: &str, requests: usize) -> BTreeMap<String
 
 #[test]
 fn the_controlled_rollout_takes_the_same_steps_on_a_cluster_as_here_when_only_variables_differ() {
-    let Some(stack) = Stack::find("steps") else { return };
+    let Some(mut stack) = Stack::find("steps") else { return };
     let (kind, resource) = ("endpoint", "azureml_endpoint.diabetes");
-    let both = [Example::here("controlled-rollout"), Example::on_cluster("controlled-rollout", &stack)];
+    let both = [Example::here("controlled-rollout"), Example::on_cluster("controlled-rollout", &mut stack)];
     let mut seen = Vec::new();
     for example in both {
         let before = example.inventory();

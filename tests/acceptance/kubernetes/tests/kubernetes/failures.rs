@@ -5,6 +5,7 @@ mod connections;
 mod creates;
 mod fetch;
 mod images;
+mod policy;
 mod registry;
 mod scripts;
 mod workloads;

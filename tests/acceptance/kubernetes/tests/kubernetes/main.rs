@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "tests under load show how much they saw")]
 
+mod cluster_wide;
 mod examples;
 mod failures;
 mod lifecycle;

@@ -1,6 +1,6 @@
 //! Who may change what is in the namespace: other workspaces, other programs, people with kubectl.
 
-use acceptance_kubernetes::{Stack, Told};
+use acceptance_kubernetes::{Stack, Told, flat};
 use acceptance_local::{Project, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +57,21 @@ fn what_is_edited_or_deleted_by_hand_is_planned_and_repaired() {
             project.assert_no_changes();
         }
     }
+
+    // What is still there, but another.
+    let open = r#"{"spec":{"ingress":[{}]}}"#;
+    kubectl.run(&["patch", "networkpolicy", "azureml-scorer", "--type=merge", "--patch", open]);
+    let told = flat(&project.plan().ok());
+    assert!(told.contains("ingress[0].ports of NetworkPolicy azureml-scorer was changed"), "{told}");
+    planned("an open network", "azureml_aks_attachment.this", "update");
+    Told::by_apply(project, &["NetworkPolicy azureml-scorer", "kubectl-patch", "force_conflicts"]);
+    let mut forced = healthy.stack.clone();
+    forced.attachment = "force_conflicts = true".into();
+    project.configure(&forced.render());
+    project.apply().ok();
+    project.configure(&healthy.stack.render());
+    project.apply().ok();
+    project.assert_no_changes();
 
     // Of a key pods have a signature. Another credential is written as soon as the provider has it.
     let storage =
@@ -153,7 +168,9 @@ fn a_namespace_belongs_to_one_workspace_and_is_left_only_when_nothing_is_served_
     project.destroy().ok();
     assert_eq!(kubectl.inventory(), empty);
 
-    // The namespace itself ends while it is to be attached.
+    // The namespace itself ends while it is to be attached, and whoever had rights in it alone.
+    stack.apply_as_administrator();
+    project.configure(&stack.base());
     kubectl.apply(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "kept", "finalizers": ["example.com/keep"] },
     }));

@@ -8,18 +8,6 @@ use serde_json::json;
 
 use crate::logs::LOGS;
 
-const GUIDE: &str = include_str!("../../../../../docs/guides/clusters.md");
-
-/// The rights of the guide's Role, and those of its optional `ClusterRole`.
-fn guide() -> [BTreeSet<Right>; 2] {
-    let mut manifests = GUIDE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let mut next = |kind: &str| {
-        let manifest = manifests.find(|manifest| manifest.contains(&format!("kind: {kind}\n"))).expect("a manifest");
-        Right::all_of(manifest)
-    };
-    [next("Role"), next("ClusterRole")]
-}
-
 /// Rights that are of use, and not needed.
 const SILENT: [(&str, &str); 3] =
     [("list", "events"), ("list", "horizontalpodautoscalers"), ("list", "persistentvolumeclaims")];
@@ -44,17 +32,14 @@ fn each_right_of_other_groups_is_needed_to_attach_and_named_where_it_lacks() {
 /// error names.
 fn attach(name: &str, lacks: impl Fn(&Right) -> bool) {
     let Some(mut stack) = Stack::find(name) else { return };
-    stack.make_namespace();
-    let [guide, optional] = guide();
-    let administrator = stack.site.kubeconfig.clone();
+    stack.make_namespace_alone();
+    let [guide, optional] = Right::of_guide();
     let kubectl = stack.kubectl();
     let mut identity = Identity::new(&kubectl);
     identity.grant(&guide.iter().filter(|right| !lacks(right)).cloned().collect());
     let before = kubectl.inventory();
+    stack.apply_as(&identity);
     let project = stack.project_of(&stack.base());
-    stack.site.kubeconfig = project.path().join("kubeconfig");
-    identity.write_kubeconfig(&stack.site.kubeconfig);
-    project.configure(&stack.base());
     let address = "azureml_aks_attachment.this";
     let target = format!("-target={address}");
     let run = |verb: &str| project.terraform([verb, "-auto-approve", "-input=false", "-no-color", &target]);
@@ -77,7 +62,7 @@ fn attach(name: &str, lacks: impl Fn(&Right) -> bool) {
     let needed = |right: &&Right| lacks(right) && !is_one_of(&SILENT, right) && !is_one_of(&OF_SERVICES, right);
     let needed: BTreeSet<_> = guide.iter().filter(needed).cloned().collect();
     assert_eq!(*identity.named(), needed);
-    stack.site.kubeconfig = administrator;
+    stack.apply_as_administrator();
     project.configure(&stack.base());
     stack.finish(project);
 }
@@ -85,9 +70,8 @@ fn attach(name: &str, lacks: impl Fn(&Right) -> bool) {
 #[test]
 fn each_right_that_a_service_needs_is_named_where_it_lacks() {
     let Some(mut stack) = Stack::find("served") else { return };
-    stack.make_namespace();
-    let [guide, optional] = guide();
-    let administrator = stack.site.kubeconfig.clone();
+    stack.make_namespace_alone();
+    let [guide, optional] = Right::of_guide();
     let kubectl = stack.kubectl();
     let mut identity = Identity::new(&kubectl);
     identity.grant(&BTreeSet::new());
@@ -95,8 +79,7 @@ fn each_right_that_a_service_needs_is_named_where_it_lacks() {
     project.apply().ok();
     let before = kubectl.inventory();
 
-    stack.site.kubeconfig = project.path().join("kubeconfig");
-    identity.write_kubeconfig(&stack.site.kubeconfig);
+    stack.apply_as(&identity);
     stack.more = format!("{KEYS}{LOGS}");
     project.configure(&stack.render());
     identity.is_granted_what_is_named(&guide, || project.apply());
@@ -121,7 +104,7 @@ fn each_right_that_a_service_needs_is_named_where_it_lacks() {
     assert!(identity.named().is_disjoint(&optional), "{:?}", identity.named());
     let own = guide.iter().filter(|right| is_one_of(&OF_SERVICES, right)).cloned().collect();
     assert!(identity.named().is_superset(&own), "{:?}", identity.named());
-    stack.site.kubeconfig = administrator;
+    stack.apply_as_administrator();
     project.configure(&stack.base());
     stack.finish(project);
 }

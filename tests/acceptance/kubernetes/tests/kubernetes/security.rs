@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 #[test]
 fn a_scorer_answers_only_its_router_and_has_no_token_of_the_cluster() {
-    let Some(stack) = Stack::find("hop") else { return };
+    let Some(mut stack) = Stack::find("hop") else { return };
     stack.make_namespace();
     let project = stack.project();
     project.apply().ok();
@@ -68,7 +68,7 @@ fn a_scorer_answers_only_its_router_and_has_no_token_of_the_cluster() {
 
 #[test]
 fn a_router_can_read_what_it_serves_and_no_plain_key_and_no_credential_of_the_storage() {
-    let Some(stack) = Stack::find("rights") else { return };
+    let Some(mut stack) = Stack::find("rights") else { return };
     stack.make_namespace();
     let project = stack.project();
     project.apply().ok();

@@ -5,21 +5,15 @@ use std::path::PathBuf;
 use acceptance_kubernetes::{Stack, Told};
 use serde_json::{Value, json};
 
-/// An administrator's kubeconfig as JSON, which every reader of YAML reads.
-fn kubeconfig(stack: &Stack) -> Value {
-    let text = stack.kubectl().run(&["config", "view", "--raw", "--flatten", "--output", "json"]);
-    serde_json::from_str(&text).expect("JSON")
-}
-
 #[test]
 fn a_cluster_that_cannot_be_used_is_told_with_the_connection_and_the_way_out() {
     let Some(mut stack) = Stack::find("away") else { return };
     stack.make_namespace();
-    let administrator = stack.site.kubeconfig.clone();
+    let own = stack.kubeconfig.clone();
     let project = stack.project_of(&stack.base());
     let others = ["-target=azureml_model.this", "-target=azureml_environment.this"];
     project.terraform([&["apply", "-auto-approve", "-input=false"][..], &others].concat()).ok();
-    let right = kubeconfig(&stack);
+    let right: Value = serde_json::from_slice(&std::fs::read(&own).expect("a kubeconfig")).expect("JSON");
     let spoilt = |path: &str, value: Value| {
         let mut config = right.clone();
         *config.pointer_mut(path).expect("the place") = value;
@@ -41,17 +35,17 @@ fn a_cluster_that_cannot_be_used_is_told_with_the_connection_and_the_way_out() {
         ),
     ];
     for (config, expected) in cases {
-        stack.site.kubeconfig = PathBuf::from(project.path()).join("kubeconfig");
+        stack.kubeconfig = PathBuf::from(project.path()).join("kubeconfig");
         match config {
             Some(config) => project.write("kubeconfig", config.to_string()),
-            None => stack.site.kubeconfig = project.path().join("absent"),
+            None => stack.kubeconfig = project.path().join("absent"),
         }
         project.configure(&stack.base());
         Told::by_apply(&project, &[&["Cannot attach compute cluster"], expected].concat()).at("connection");
     }
     let fine = right.to_string();
     project.write("kubeconfig", &fine);
-    stack.site.kubeconfig = project.path().join("kubeconfig");
+    stack.kubeconfig = project.path().join("kubeconfig");
     let wrong = stack.base().replace("kubeconfig_path = ", "context = \"elsewhere\", kubeconfig_path = ");
     project.configure(&wrong);
     Told::by_apply(&project, &["elsewhere", "context"]).at("connection");
@@ -59,7 +53,7 @@ fn a_cluster_that_cannot_be_used_is_told_with_the_connection_and_the_way_out() {
     project.configure(&wrong);
     Told::by_apply(&project, &["has no connection \"tset\"; it has", "test"]).at("connection");
 
-    stack.site.kubeconfig = administrator;
+    stack.kubeconfig = own;
     project.configure(&stack.base());
     project.apply().ok();
     stack.finish(project);
@@ -67,7 +61,7 @@ fn a_cluster_that_cannot_be_used_is_told_with_the_connection_and_the_way_out() {
 
 #[test]
 fn a_storage_or_a_registry_that_cannot_be_used_is_told_with_its_address() {
-    let Some(stack) = Stack::find("afar") else { return };
+    let Some(mut stack) = Stack::find("afar") else { return };
     stack.make_namespace();
     let project = stack.project_of(&stack.base());
     let wrong = "a-key-that-is-not-the-accounts-one-at-all".repeat(2);

@@ -4,7 +4,7 @@ use acceptance_kubernetes::{Kubectl, RESOURCES, Stack, Told};
 use acceptance_local::{DOUBLE, ENDPOINT, Project, eventually, score_script, version};
 use serde_json::json;
 
-use super::workloads::Policy;
+use super::policy::Policy;
 
 /// Name of the Deployment of the webservice `double`.
 fn deployment() -> String {
@@ -70,7 +70,7 @@ fn a_create_that_fails_leaves_nothing_behind_and_goes_through_once_its_cause_is_
 
 #[test]
 fn a_version_that_the_cluster_refuses_leaves_its_endpoint_as_it_was_for_all_others() {
-    let Some(stack) = Stack::find("refusal") else { return };
+    let Some(mut stack) = Stack::find("refusal") else { return };
     stack.make_namespace();
     let kubectl = stack.kubectl();
     let endpoint = format!(

@@ -1,10 +1,10 @@
 //! Clusters that do not run what they are asked to.
 
-use acceptance_kubernetes::{Kubectl, Told};
-use acceptance_local::eventually;
-use serde_json::{Value, json};
+use acceptance_kubernetes::Told;
+use serde_json::json;
 
 use super::Healthy;
+use super::policy::Policy;
 
 #[test]
 fn what_no_node_has_is_told_with_what_is_short_and_what_served_before_goes_on() {
@@ -73,81 +73,14 @@ fn what_a_quota_or_a_policy_refuses_is_told_by_its_name_and_what_served_before_g
     healthy.finish();
 }
 
-/// What the strictest Pod Security level lets pass.
-fn restricted_pod() -> Value {
-    json!({
-        "securityContext": { "runAsNonRoot": true, "runAsUser": 1, "seccompProfile": { "type": "RuntimeDefault" } },
-        "containers": [{
-            "name": "x", "image": "x",
-            "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
-        }],
-    })
-}
-
-/// A policy of the cluster, for one namespace, that refuses the label `team=none`.
-pub(super) struct Policy {
-    kubectl: Kubectl,
-    pub(super) name: String,
-    /// What it refuses.
-    probe: Value,
-}
-
-impl Policy {
-    pub(super) fn refusing(kubectl: &Kubectl, resource: &str) -> Self {
-        let name = format!("{}-{resource}", kubectl.namespace());
-        let (group, of_pod) = if resource == "pods" { ("", "object") } else { ("apps", "object.spec.template") };
-        kubectl.apply(&json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": { "name": name },
-            "spec": {
-                "matchConstraints": { "resourceRules": [{
-                    "apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": [resource],
-                }] },
-                "validations": [{
-                    "expression": format!("!has({of_pod}.metadata.labels) || !('team' in {of_pod}.metadata.labels) || {of_pod}.metadata.labels['team'] != 'none'"),
-                    "message": "this team may not deploy",
-                }],
-            },
-        }));
-        kubectl.apply(&json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": { "name": name },
-            "spec": {
-                "policyName": name, "validationActions": ["Deny"],
-                "matchResources": { "namespaceSelector": {
-                    "matchLabels": { "kubernetes.io/metadata.name": kubectl.namespace() },
-                } },
-            },
-        }));
-        // The API server takes it up after a while.
-        let labels = json!({ "team": "none" });
-        let pod = json!({ "metadata": { "name": "probe", "labels": labels }, "spec": restricted_pod() });
-        let probe = if resource == "pods" {
-            json!({ "apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"], "spec": pod["spec"] })
-        } else {
-            json!({
-                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "probe" },
-                "spec": { "selector": { "matchLabels": labels }, "template": pod },
-            })
-        };
-        eventually("the policy to be in force", || {
-            kubectl.dry_run(&probe).err().filter(|problem| problem.contains("may not deploy"))
-        });
-        Self { kubectl: kubectl.clone(), name, probe }
-    }
-
-    /// Takes it away, and waits until it is out of force.
-    pub(super) fn lift(self) {
-        let (kubectl, probe) = (self.kubectl.clone(), self.probe.clone());
-        drop(self);
-        eventually("the policy to be out of force", || kubectl.dry_run(&probe).ok());
-    }
-}
-
-impl Drop for Policy {
-    fn drop(&mut self) {
-        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-            self.kubectl.succeeds(&["delete", kind, &self.name]);
-        }
-    }
+#[test]
+fn a_probe_that_is_not_answered_is_told_with_what_it_saw_and_what_served_before_goes_on() {
+    let Some(mut healthy) = Healthy::find("probe") else { return };
+    let Some(policy) = Policy::misdirecting_probes(&healthy.stack.kubectl()) else { return };
+    let spoilt = "pod_labels = { team = \"none\" }\n  timeouts { update = \"30s\" }";
+    // A scorer answers nobody but its router there.
+    healthy.fails(spoilt, &["runs, but is not ready", "Readiness probe failed", "statuscode: 403"]);
+    drop(policy);
+    healthy.recovers();
+    healthy.finish();
 }
