@@ -1,6 +1,7 @@
 //! The provider block, and what the provider offers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tfplugin::{
     AnyDataSource, AnyEphemeralResource, AnyFunction, AnyResource, Attr, Attribute, Diagnostic, Diagnostics, Model,
@@ -11,6 +12,7 @@ use crate::connections::{self, ConnectionBlock, Connections};
 use crate::environment::wheel::Scorers;
 use crate::registry::{self, Registries, RegistryBlock};
 use crate::storage::{self, Storage, StorageBlock};
+use crate::workspace::{self, Catalogue, WorkspaceId};
 use crate::{data_sources, ephemeral, functions, resources};
 
 /// The provider block.
@@ -39,6 +41,13 @@ pub struct Settings {
     pub connections: Connections,
     /// How registries are reached, and images built.
     pub registries: Registries,
+}
+
+impl Settings {
+    /// The catalogue of a workspace.
+    pub fn catalogue(&self, workspace: &WorkspaceId) -> Result<Catalogue, workspace::Error> {
+        Ok(Catalogue::open(workspace, &self.storage)?.seeing(Arc::new(self.connections.clone())))
+    }
 }
 
 /// The provider.

@@ -12,7 +12,7 @@ use crate::diagnostics::Blame;
 use crate::provider::Settings;
 use crate::workspace::document::ComputeLocation;
 use crate::workspace::id::ParseError;
-use crate::workspace::{Catalogue, ComputeBody, ComputeId};
+use crate::workspace::{ComputeBody, ComputeId};
 
 /// `<workspace>/computes/<compute>/services/<name>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl fmt::Display for TrafficId {
 
 /// The place of a compute; none if there is no such compute. Fails if the compute is processes of another machine.
 pub async fn open(id: &ComputeId, settings: &Settings) -> Result<Option<Arc<dyn Cluster>>, Error> {
-    let catalogue = Catalogue::open(&id.workspace, &settings.storage)?;
+    let catalogue = settings.catalogue(&id.workspace)?;
     let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await? else { return Ok(None) };
     if let ComputeLocation::Kubernetes { .. } = &compute.body.location {
         let cluster = KubernetesCluster::open(&id.to_string(), &compute.body, settings).await?;

@@ -9,7 +9,7 @@ use tfplugin::{Attr, Attribute, Context, DataSource, Diagnostic, Diagnostics, Mo
 use crate::diagnostics::OrExplain;
 use crate::provider::Settings;
 use crate::schema;
-use crate::workspace::{Catalogue, ModelBody, WorkspaceId};
+use crate::workspace::{ModelBody, WorkspaceId};
 
 /// The data source.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ impl DataSource for ModelData {
         let workspace: WorkspaceId = config.workspace_id.parse().or_explain("Invalid workspace")?;
         let id = workspace.model(&config.name);
         let summary = format!("Cannot read model {id}");
-        let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
+        let catalogue = context.data().catalogue(&workspace).or_explain(&summary)?;
         let found = catalogue.get::<ModelBody>(&id.name).await;
         let body = found.map_err(|error| crate::diagnostics::explain(&summary, &error).at_attribute("name"))?.body;
         let number = config.version.unwrap_or(body.version);

@@ -5,7 +5,7 @@ use tfplugin::{Attr, Attribute, Context, DataSource, Diagnostics, Model, Schema,
 use crate::diagnostics::OrExplain;
 use crate::provider::Settings;
 use crate::schema;
-use crate::workspace::{Catalogue, WorkspaceBody, WorkspaceId};
+use crate::workspace::{WorkspaceBody, WorkspaceId};
 
 /// The data source.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl DataSource for WorkspaceData {
     async fn read(&self, context: &mut Context<Settings>, config: Found) -> Result<Found, Diagnostics> {
         let id: WorkspaceId = config.storage_url.parse().or_explain("Invalid workspace")?;
         let summary = format!("Cannot read workspace {id}");
-        let catalogue = Catalogue::open(&id, &context.data().storage).or_explain(&summary)?;
+        let catalogue = context.data().catalogue(&id).or_explain(&summary)?;
         let found = catalogue.get::<WorkspaceBody>("").await;
         let found = found.map_err(|error| crate::diagnostics::explain(summary, &error).at_attribute("storage_url"))?;
         Ok(Found {

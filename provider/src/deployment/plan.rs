@@ -9,7 +9,7 @@ use super::{pod, prepare};
 use crate::cluster;
 use crate::diagnostics::OrExplain as _;
 use crate::provider::Settings;
-use crate::workspace::{Catalogue, ComputeId, EnvironmentBody, EnvironmentId};
+use crate::workspace::{ComputeId, EnvironmentBody, EnvironmentId};
 
 /// How long a plan waits for what is only a warning.
 const SHORTAGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +43,8 @@ async fn plan_environment(
         return Ok(());
     }
     let id: EnvironmentId = id.parse().or_explain("Invalid inference_config.environment_id")?;
-    let found = Catalogue::open(&id.workspace, &settings.storage)
+    let found = settings
+        .catalogue(&id.workspace)
         .or_explain("Cannot open the workspace")?
         .find::<EnvironmentBody>(&id.name)
         .await;

@@ -136,7 +136,7 @@ pub fn limits(context: &Context<Settings>) -> Limits {
 
 /// The catalogue of a workspace.
 pub fn catalogue(workspace: &WorkspaceId, settings: &Settings) -> Result<Catalogue, Diagnostics> {
-    Ok(Catalogue::open(workspace, &settings.storage).or_explain(format!("Cannot open workspace {workspace}"))?)
+    Ok(settings.catalogue(workspace).or_explain(format!("Cannot open workspace {workspace}"))?)
 }
 
 /// The place of a compute that must exist; the error is on `attribute`.

@@ -1,9 +1,14 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serving::service::Service;
 
 use super::super::claim::spec_digest;
 use super::super::document::{ComputeBody, ComputeLocation, Kind};
 use super::super::hash_cache::HashCache;
-use super::super::id::WorkspaceId;
+use super::super::id::{ComputeId, WorkspaceId};
+use super::super::references::Clusters;
 use super::*;
 
 struct World {
@@ -43,14 +48,41 @@ impl World {
         };
         let body = ComputeBody { location, configured: serde_json::Value::Null };
         self.catalogue.begin("local", "me", spec_digest(&1), body).await.expect("begun");
-        let recorded = include_bytes!("../../../serving/tests/documents/service-1.json");
-        let mut service = serving::service::Service::read(recorded).expect("a document");
-        let template = &mut service.versions.values_mut().next().expect("a version").template;
-        let id = self.catalogue.workspace().model("ridge").version(1).to_string();
-        template.models =
-            vec![serving::service::ModelRef { id, name: "ridge".into(), version: 1, digest: digest.to_owned() }];
         std::fs::create_dir_all(directory.join("services")).expect("made");
-        std::fs::write(directory.join("services/diabetes.json"), service.write()).expect("written");
+        std::fs::write(directory.join("services/diabetes.json"), self.user_of(1, digest).write()).expect("written");
+    }
+
+    /// A service that uses a version of the model.
+    fn user_of(&self, version: u64, digest: &str) -> Service {
+        let recorded = include_bytes!("../../../serving/tests/documents/service-1.json");
+        let mut service = Service::read(recorded).expect("a document");
+        let template = &mut service.versions.values_mut().next().expect("a version").template;
+        let id = self.catalogue.workspace().model("ridge").version(version).to_string();
+        template.models =
+            vec![serving::service::ModelRef { id, name: "ridge".into(), version, digest: digest.to_owned() }];
+        service
+    }
+
+    /// Versions of the model after one more, of which one is to be kept, as whoever asks such clusters makes it.
+    async fn versions_after(&self, content: &str, clusters: Option<Asked>) -> Vec<u64> {
+        let mut catalogue = self.catalogue.clone();
+        if let Some(asked) = clusters {
+            catalogue = catalogue.seeing(Arc::new(asked));
+        }
+        let keep_one = ModelSpec { keep_versions: Some(1), ..spec() };
+        let model = catalogue.update_model("ridge", &keep_one, &self.scan(content)).await.expect("updated");
+        model.body.versions.into_keys().collect()
+    }
+}
+
+/// Clusters that have this service, or cannot be asked.
+#[derive(Debug)]
+struct Asked(Option<Service>);
+
+#[async_trait]
+impl Clusters for Asked {
+    async fn services(&self, _: &ComputeId, _: &ComputeBody) -> Option<Vec<Service>> {
+        Some(vec![self.0.clone()?])
     }
 }
 
@@ -125,6 +157,21 @@ async fn surplus_versions_go_with_their_content_unless_a_service_names_them() {
     let model = world.catalogue.get::<ModelBody>("ridge").await.expect("there");
     assert_eq!(model.body.versions.keys().copied().collect::<Vec<_>>(), [3]);
     assert!(!world.has("one").await);
+}
+
+#[tokio::test]
+async fn a_service_in_a_cluster_keeps_what_it_names_and_a_cluster_that_cannot_be_asked_keeps_everything() {
+    let world = World::new();
+    let first = world.register("one").await.body.digest().expect("a version").to_string();
+    let location = ComputeLocation::Kubernetes { connection: "prod".into(), namespace: "ml".into(), uid: "u".into() };
+    let body = ComputeBody { location, configured: serde_json::Value::Null };
+    world.catalogue.begin("aks", "me", spec_digest(&1), body).await.expect("begun");
+    assert_eq!(world.versions_after("two", Some(Asked(Some(world.user_of(1, &first))))).await, [1, 2]);
+    assert_eq!(world.versions_after("three", Some(Asked(Some(world.user_of(1, &first))))).await, [1, 3]);
+    assert!(world.has("one").await && !world.has("two").await);
+    assert_eq!(world.versions_after("four", Some(Asked(None))).await, [1, 3, 4]);
+    assert_eq!(world.versions_after("five", None).await, [1, 3, 4, 5]);
+    assert_eq!(world.versions_after("six", Some(Asked(Some(world.user_of(7, &first))))).await, [6]);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! What is still named: by the catalogue's documents and by the services on its computes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::path::Path;
 
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serving::digest::Digest;
 use serving::document::Reserved;
@@ -10,7 +13,9 @@ use serving::service::{ModelRef, Service};
 
 use super::document::{ComputeBody, ComputeLocation, EnvironmentBody, Kind, ModelBody};
 use super::error::Error;
+use super::id::ComputeId;
 use super::store::Catalogue;
+use super::sweep::AT_ONCE;
 
 /// What the services of a workspace's computes name.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +55,16 @@ impl ServiceReferences {
     }
 }
 
+/// Who reads the services of computes that are in clusters.
+#[async_trait]
+pub trait Clusters: Debug + Send + Sync {
+    /// The documents of all services of a compute. `None` if any cannot be read now.
+    async fn services(&self, id: &ComputeId, compute: &ComputeBody) -> Option<Vec<Service>>;
+}
+
 /// Reads the service documents below a compute directory. `None` if any cannot be read.
-fn read_services(directory: &Path, references: &mut ServiceReferences) -> Option<()> {
+fn read_services(directory: &Path) -> Option<Vec<Service>> {
+    let mut services = Vec::new();
     for folder in [serving::layout::SERVICES, serving::layout::ACCEPTED] {
         let folder = directory.join(folder);
         let entries = match std::fs::read_dir(&folder) {
@@ -63,11 +76,11 @@ fn read_services(directory: &Path, references: &mut ServiceReferences) -> Option
         for entry in entries {
             let path = entry.ok()?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                references.add(&Service::read(&std::fs::read(path).ok()?).ok()?);
+                services.push(Service::read(&std::fs::read(path).ok()?).ok()?);
             }
         }
     }
-    Some(())
+    Some(services)
 }
 
 impl Catalogue {
@@ -76,15 +89,23 @@ impl Catalogue {
         let mut references = ServiceReferences::default();
         for name in self.names(Kind::Compute).await? {
             let Some(compute) = self.find::<ComputeBody>(&name).await? else { continue };
-            if self.is_remote() && !compute.body.location.is_here() {
-                return Ok(None);
-            }
-            let ComputeLocation::Local { directory, .. } = compute.body.location else { return Ok(None) };
-            if read_services(Path::new(&directory), &mut references).is_none() {
-                return Ok(None);
+            let Some(services) = self.services_of(&name, &compute.body).await else { return Ok(None) };
+            for service in &services {
+                references.add(service);
             }
         }
         Ok(Some(references))
+    }
+
+    async fn services_of(&self, name: &str, compute: &ComputeBody) -> Option<Vec<Service>> {
+        match &compute.location {
+            ComputeLocation::Local { .. } if self.is_remote() && !compute.location.is_here() => None,
+            ComputeLocation::Local { directory, .. } => read_services(Path::new(directory)),
+            ComputeLocation::Kubernetes { .. } => {
+                let id = ComputeId { workspace: self.workspace.clone(), name: name.to_owned() };
+                self.clusters.as_ref()?.services(&id, compute).await
+            }
+        }
     }
 
     /// Contents that anything names. `None` while that cannot be told.
@@ -99,8 +120,10 @@ impl Catalogue {
             let Some(environment) = self.find::<EnvironmentBody>(&name).await? else { continue };
             named.extend(environment.body.resolved.map(|resolved| resolved.scorer.wheel));
         }
-        for digest in manifests {
-            match self.manifest(&digest).await {
+        let read = |digest: Digest| async move { (digest, self.manifest(&digest).await) };
+        let mut read = futures_util::stream::iter(manifests).map(read).buffer_unordered(AT_ONCE);
+        while let Some((digest, manifest)) = read.next().await {
+            match manifest {
                 Ok(manifest) => named.extend(manifest.files.iter().map(|file| file.digest)),
                 // A damaged manifest names nothing that could still be used.
                 Err(Error::BadBlob { .. } | Error::Damaged { .. }) => {}

@@ -13,6 +13,7 @@ use objects::{Downloads, Failure, Location, Patience};
 
 use super::error::Error;
 use super::id::WorkspaceId;
+use super::references::Clusters;
 use super::sweep::PATIENCE;
 use crate::storage::Storage;
 
@@ -34,6 +35,8 @@ pub struct Catalogue {
     pub(super) downloads: Downloads,
     directory: Option<PathBuf>,
     location: Option<Location>,
+    /// Who reads what services in clusters name.
+    pub(super) clusters: Option<Arc<dyn Clusters>>,
 }
 
 impl Catalogue {
@@ -47,7 +50,8 @@ impl Catalogue {
             };
             let (store, bulk) = (open(Patience::Short)?, open(Patience::Long)?);
             let (workspace, location) = (workspace.clone(), Some(location));
-            return Ok(Self { workspace, store, bulk, downloads: Downloads::default(), directory: None, location });
+            let downloads = Downloads::default();
+            return Ok(Self { workspace, store, bulk, downloads, directory: None, location, clusters: None });
         }
         let directory = workspace.directory();
         let prefix = directory.as_deref().map_or_else(|| Path::parse(""), Path::from_absolute_path);
@@ -59,14 +63,22 @@ impl Catalogue {
         })?;
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(LocalFileSystem::new().with_fsync(true), prefix));
         let (workspace, bulk) = (workspace.clone(), store.clone());
-        Ok(Self { workspace, store, bulk, downloads: Downloads::default(), directory, location: None })
+        let downloads = Downloads::default();
+        Ok(Self { workspace, store, bulk, downloads, directory, location: None, clusters: None })
+    }
+
+    /// The same, which can ask for the services of computes that are in clusters.
+    #[must_use]
+    pub fn seeing(self, clusters: Arc<dyn Clusters>) -> Self {
+        Self { clusters: Some(clusters), ..self }
     }
 
     /// The workspace of a location in any store.
     #[cfg(test)]
     pub(super) fn over(workspace: &WorkspaceId, store: Arc<dyn ObjectStore>) -> Self {
         let (workspace, location) = (workspace.clone(), workspace.location());
-        Self { workspace, bulk: store.clone(), store, downloads: Downloads::default(), directory: None, location }
+        let (downloads, bulk) = (Downloads::default(), store.clone());
+        Self { workspace, store, bulk, downloads, directory: None, location, clusters: None }
     }
 
     /// Id of the workspace.

@@ -41,8 +41,8 @@ use super::store::Catalogue;
 pub const GRACE: Duration = Duration::from_hours(24);
 /// How long a writer may rely on a content that no document names yet.
 pub const PATIENCE: Duration = Duration::from_hours(12);
-/// Removals at once.
-const AT_ONCE: usize = 16;
+/// Requests at once.
+pub(super) const AT_ONCE: usize = 16;
 
 impl Catalogue {
     /// Removes every content that no document names, neither in the catalogue nor on a compute, and returns how many.

@@ -9,7 +9,7 @@ use crate::cluster::kubernetes::attachment::default_namespace;
 use crate::diagnostics::OrExplain as _;
 use crate::provider::Settings as Provider;
 use crate::workspace::document::ComputeLocation;
-use crate::workspace::{Catalogue, ComputeBody, ComputeId, WorkspaceBody, WorkspaceId};
+use crate::workspace::{ComputeBody, ComputeId, WorkspaceBody, WorkspaceId};
 
 /// Fills in what is known already, and decides whether the compute moves.
 pub(super) async fn plan(plan: &mut Plan<AksAttachment>, provider: &Provider) -> Result<(), Diagnostics> {
@@ -59,13 +59,13 @@ pub(super) fn planned_id(planned: &AksAttachment) -> Result<ComputeId, Diagnosti
 
 /// None if the workspace is not there yet, or cannot be read now.
 pub(super) async fn workspace_name(workspace: &WorkspaceId, provider: &Provider) -> Option<String> {
-    let catalogue = Catalogue::open(workspace, &provider.storage).ok()?;
+    let catalogue = provider.catalogue(workspace).ok()?;
     Some(catalogue.find::<WorkspaceBody>("").await.ok()??.body.name)
 }
 
 /// Whether the compute exists in another place: what is planned then is the second half of a replacement.
 async fn is_elsewhere(id: &ComputeId, planned: &AksAttachment, provider: &Provider) -> bool {
-    let Ok(catalogue) = Catalogue::open(&id.workspace, &provider.storage) else { return false };
+    let Ok(catalogue) = provider.catalogue(&id.workspace) else { return false };
     let Ok(Some(compute)) = catalogue.find::<ComputeBody>(&id.name).await else { return false };
     match &compute.body.location {
         ComputeLocation::Kubernetes { connection, namespace, .. } => {
@@ -83,7 +83,7 @@ async fn leads_elsewhere(prior: &AksAttachment, planned: &AksAttachment, provide
     else {
         return false;
     };
-    let Ok(catalogue) = Catalogue::open(&id.workspace, &provider.storage) else { return false };
+    let Ok(catalogue) = provider.catalogue(&id.workspace) else { return false };
     let Ok(Some(compute)) = catalogue.find::<ComputeBody>(&id.name).await else { return false };
     let ComputeLocation::Kubernetes { uid, .. } = &compute.body.location else { return false };
     let Ok(client) = provider.connections.client(connection).await else { return false };

@@ -23,7 +23,7 @@ use crate::provider::Settings as Provider;
 use crate::storage::StorageError;
 use crate::workspace::claim::spec_digest;
 use crate::workspace::document::ComputeLocation;
-use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody};
+use crate::workspace::{Begun, ComputeBody, ComputeId, Revision, WorkspaceBody};
 
 /// `azureml_aks_attachment`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,7 +74,7 @@ impl Resource for AksAttachmentResource {
         let failed = || format!("Cannot attach compute {}", id.name);
         reachable(&id.workspace)?;
         let provider = context.data();
-        let catalogue = Catalogue::open(&id.workspace, &provider.storage).or_explain(failed())?;
+        let catalogue = provider.catalogue(&id.workspace).or_explain(failed())?;
         if catalogue.find::<WorkspaceBody>("").await.or_explain(failed())?.is_none() {
             let detail = format!("Workspace {} does not exist. Create it first.", id.workspace);
             return Err(Diagnostic::error(failed(), detail).at_attribute("workspace_id").into());
@@ -140,8 +140,8 @@ impl Resource for AksAttachmentResource {
         state: AksAttachment,
     ) -> Result<Option<AksAttachment>, Diagnostics> {
         let id: ComputeId = state.id.require("id")?.parse().or_explain("Invalid id of an attachment")?;
-        let catalogue = Catalogue::open(&id.workspace, &context.data().storage)
-            .or_explain(format!("Cannot read attachment {}", id.name))?;
+        let catalogue =
+            context.data().catalogue(&id.workspace).or_explain(format!("Cannot read attachment {}", id.name))?;
         let found = catalogue.find::<ComputeBody>(&id.name).await;
         let Some(compute) = found.or_explain(format!("Cannot read attachment {}", id.name))? else { return Ok(None) };
         Ok(Some(configured_as(&state, read(context, &id, &compute).await?)))
@@ -159,7 +159,7 @@ impl Resource for AksAttachmentResource {
         let id = planned_id(&planned)?;
         let failed = || format!("Cannot update attachment {}", id.name);
         let provider = context.data();
-        let catalogue = Catalogue::open(&id.workspace, &provider.storage).or_explain(failed())?;
+        let catalogue = provider.catalogue(&id.workspace).or_explain(failed())?;
         let compute: Revision<ComputeBody> = catalogue.get(&id.name).await.or_explain(failed())?;
         let before = Attachment::read(&compute.body.configured);
         let mut place = place(&id, &compute.body).or_explain(failed())?;
@@ -206,7 +206,7 @@ impl Resource for AksAttachmentResource {
         let id: ComputeId = state.id.require("id")?.parse().or_explain("Invalid id of an attachment")?;
         let failed = || format!("Cannot detach compute {}", id.name);
         let provider = context.data();
-        let catalogue = Catalogue::open(&id.workspace, &provider.storage).or_explain(failed())?;
+        let catalogue = provider.catalogue(&id.workspace).or_explain(failed())?;
         let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await.or_explain(failed())? else { return Ok(()) };
         let place = place(&id, &compute.body).or_explain(failed())?;
         let installer = installer(&id, &place, &provider).await.or_explain(failed())?;

@@ -18,8 +18,7 @@ pub struct EnvironmentResource;
 
 fn open(id: &Attr<String>, settings: &Settings) -> Result<(EnvironmentId, Catalogue), Diagnostics> {
     let id: EnvironmentId = id.require("id")?.parse().or_explain("Invalid id of an environment")?;
-    let catalogue = Catalogue::open(&id.workspace, &settings.storage)
-        .or_explain(format!("Cannot open workspace {}", id.workspace))?;
+    let catalogue = settings.catalogue(&id.workspace).or_explain(format!("Cannot open workspace {}", id.workspace))?;
     Ok((id, catalogue))
 }
 
@@ -124,7 +123,7 @@ impl Resource for EnvironmentResource {
             planned.workspace_id.require("workspace_id")?.parse().or_explain("Invalid workspace")?;
         let id = workspace.environment(planned.name.require("name")?);
         let summary = format!("Cannot create environment {id}");
-        let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
+        let catalogue = context.data().catalogue(&workspace).or_explain(&summary)?;
         catalogue.get::<WorkspaceBody>("").await.or_explain(&summary)?;
         let (settings, spec) = (context.data(), spec(&planned)?);
         let work = register_environment(&catalogue, &id.name, &settings.owner, &spec, means(&settings));

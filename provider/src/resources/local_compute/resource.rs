@@ -18,7 +18,7 @@ use crate::diagnostics::{OrExplain as _, explain};
 use crate::provider::Settings as Provider;
 use crate::workspace::claim::spec_digest;
 use crate::workspace::document::ComputeLocation;
-use crate::workspace::{Begun, Catalogue, ComputeBody, ComputeId, Revision, WorkspaceBody, WorkspaceId};
+use crate::workspace::{Begun, ComputeBody, ComputeId, Revision, WorkspaceBody, WorkspaceId};
 
 /// How often another free port is tried when the chosen one is taken before the router listens on it.
 const PORT_TRIES: usize = 5;
@@ -81,7 +81,7 @@ impl Resource for LocalComputeResource {
     ) -> Result<LocalCompute, Diagnostics> {
         let id = planned_id(&planned)?;
         let failed = || format!("Cannot create local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
+        let catalogue = context.data().catalogue(&id.workspace).or_explain(failed())?;
         if catalogue.find::<WorkspaceBody>("").await.or_explain(failed())?.is_none() {
             let detail = format!("Workspace {} does not exist. Create it first.", id.workspace);
             return Err(Diagnostic::error(failed(), detail).at_attribute("workspace_id").into());
@@ -130,7 +130,7 @@ impl Resource for LocalComputeResource {
     ) -> Result<Option<LocalCompute>, Diagnostics> {
         let id: ComputeId = state.id.require("id")?.parse().or_explain("Invalid id of a local compute")?;
         let failed = || format!("Cannot read local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
+        let catalogue = context.data().catalogue(&id.workspace).or_explain(failed())?;
         let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await.or_explain(failed())? else {
             return Ok(None);
         };
@@ -145,7 +145,7 @@ impl Resource for LocalComputeResource {
     ) -> Result<LocalCompute, Diagnostics> {
         let id = planned_id(&planned)?;
         let failed = || format!("Cannot update local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
+        let catalogue = context.data().catalogue(&id.workspace).or_explain(failed())?;
         let compute: Revision<ComputeBody> = catalogue.get(&id.name).await.or_explain(failed())?;
         let cluster = LocalCluster::of(&id.to_string(), &compute.body.location).or_explain(failed())?;
         let config: LocalCompute = context.config_model()?;
@@ -197,7 +197,7 @@ impl Resource for LocalComputeResource {
     async fn delete(&self, context: &mut Context<Provider>, state: LocalCompute) -> Result<(), Diagnostics> {
         let id: ComputeId = state.id.require("id")?.parse().or_explain("Invalid id of a local compute")?;
         let failed = || format!("Cannot delete local compute {}", id.name);
-        let catalogue = Catalogue::open(&id.workspace, &context.data().storage).or_explain(failed())?;
+        let catalogue = context.data().catalogue(&id.workspace).or_explain(failed())?;
         let Some(compute) = catalogue.find::<ComputeBody>(&id.name).await.or_explain(failed())? else { return Ok(()) };
         let cluster = LocalCluster::of(&id.to_string(), &compute.body.location).or_explain(failed())?;
         let services = held_services(&cluster).await.or_explain(failed())?;
@@ -245,7 +245,7 @@ fn planned_directory(planned: &LocalCompute, id: &ComputeId) -> Result<PathBuf, 
 
 /// Whether the compute exists in another directory: what is planned then is the second half of a replacement.
 async fn is_elsewhere(id: &ComputeId, planned: &LocalCompute, provider: &Provider) -> bool {
-    let Ok(catalogue) = Catalogue::open(&id.workspace, &provider.storage) else { return false };
+    let Ok(catalogue) = provider.catalogue(&id.workspace) else { return false };
     let Ok(Some(compute)) = catalogue.find::<ComputeBody>(&id.name).await else { return false };
     let ComputeLocation::Local { directory, .. } = &compute.body.location else { return true };
     planned_directory(planned, id).is_ok_and(|planned| planned != Path::new(directory))

@@ -34,8 +34,7 @@ async fn scan(context: &Context<Settings>, path: &str) -> Result<Scan, Diagnosti
 
 fn open(id: &Attr<String>, settings: &Settings) -> Result<(ModelId, Catalogue), Diagnostics> {
     let id: ModelId = id.require("id")?.parse().or_explain("Invalid id of a model")?;
-    let catalogue = Catalogue::open(&id.workspace, &settings.storage)
-        .or_explain(format!("Cannot open workspace {}", id.workspace))?;
+    let catalogue = settings.catalogue(&id.workspace).or_explain(format!("Cannot open workspace {}", id.workspace))?;
     Ok((id, catalogue))
 }
 
@@ -89,7 +88,7 @@ impl Resource for ModelResource {
             planned.workspace_id.require("workspace_id")?.parse().or_explain("Invalid workspace")?;
         let id = workspace.model(planned.name.require("name")?);
         let summary = format!("Cannot register model {id}");
-        let catalogue = Catalogue::open(&workspace, &context.data().storage).or_explain(&summary)?;
+        let catalogue = context.data().catalogue(&workspace).or_explain(&summary)?;
         catalogue.get::<WorkspaceBody>("").await.or_explain(&summary)?;
         let scan = scan(context, planned.path.require("path")?).await?;
         unchanged(&planned, &scan)?;

@@ -20,7 +20,7 @@ pub struct WorkspaceResource;
 
 fn open(url: &Attr<String>, attribute: &str, settings: &Settings) -> Result<Catalogue, Diagnostics> {
     let id: WorkspaceId = url.require(attribute)?.parse().or_explain("Invalid workspace")?;
-    Ok(Catalogue::open(&id, &settings.storage).or_explain(format!("Cannot open workspace {id}"))?)
+    Ok(settings.catalogue(&id).or_explain(format!("Cannot open workspace {id}"))?)
 }
 
 fn body(planned: &Workspace) -> Result<WorkspaceBody, Diagnostics> {

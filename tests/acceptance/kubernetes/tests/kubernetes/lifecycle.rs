@@ -1,6 +1,6 @@
 //! A service from nothing to nothing.
 
-use acceptance_kubernetes::{KEYS, Stack, key};
+use acceptance_kubernetes::{KEYS, Stack, Told, key};
 use acceptance_local::post;
 
 #[test]
@@ -35,5 +35,28 @@ fn a_service_is_created_scored_changed_imported_and_leaves_the_namespace_as_it_w
 
     project.destroy().ok();
     assert_eq!(kubectl.inventory(), before);
+    stack.finish(project);
+}
+
+#[test]
+fn a_surplus_version_of_a_model_stays_while_a_service_in_the_cluster_names_it_and_goes_after_that() {
+    let Some(mut stack) = Stack::find("surplus") else { return };
+    stack.make_namespace();
+    let configuration = stack.render().replace("/model.txt\"", "/model.txt\"\n  keep_versions = 1");
+    let project = stack.project_of(&configuration);
+    project.apply().ok();
+    let first = "data \"azureml_model\" \"first\" {\n  workspace_id = azureml_workspace.this.id\n  \
+                 name = \"model\"\n  version = 1\n}\n";
+    let looking = format!("{configuration}{first}");
+    project.write("model.txt", "two\n");
+    project.terraform(["apply", "-auto-approve", "-input=false", "-no-color", "-target=azureml_model.this"]).ok();
+    project.configure(&looking);
+    project.plan().ok();
+
+    project.configure(&configuration);
+    project.apply().ok();
+    project.configure(&looking);
+    Told::by_apply(&project, &["There is no version 1 of it", "Its versions: 2"]);
+    project.configure(&configuration);
     stack.finish(project);
 }
