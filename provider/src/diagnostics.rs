@@ -28,6 +28,13 @@ pub fn explain(summary: impl Into<String>, error: &impl Blame) -> Diagnostic {
     }
 }
 
+/// The warning that somebody has changed `subject`, in the ways that `changes` tells.
+#[must_use]
+pub fn not_as_applied(subject: &str, changes: &str) -> Diagnostic {
+    let detail = format!("{changes}. The next apply puts it right, or says who else manages it.");
+    Diagnostic::warning(format!("{subject} is not as it was applied"), detail)
+}
+
 /// Turns an error into a diagnostic, for use with `?`.
 pub trait OrExplain<T> {
     /// See [`explain`].

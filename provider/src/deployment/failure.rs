@@ -8,7 +8,7 @@ use tfplugin::Diagnostic;
 use crate::cluster::deploy::Unfinished;
 use crate::cluster::endpoint::ChangeError;
 use crate::cluster::wait::Stopped;
-use crate::diagnostics::Blame as _;
+use crate::diagnostics::{Blame as _, not_as_applied};
 
 /// Lines of the log that are shown; the rest is in the log.
 const LOG_LINES: usize = 20;
@@ -49,14 +49,10 @@ pub fn unfinished(what: &str, doing: Doing, unfinished: &Unfinished) -> Diagnost
 
 /// What a look at a version of `what` has to warn of: replicas that fail, and what somebody has changed.
 pub fn warnings(what: &str, version: &VersionStatus) -> impl Iterator<Item = Diagnostic> {
-    let fails = version.failure.as_ref().map(|failure| (format!("Replicas of {what} fail"), explain(failure)));
-    let drifted = version.drifted.as_ref().map(|drifted| {
-        (
-            format!("The {what} is not as it was applied"),
-            format!("{drifted}. The next apply puts it right, or says who else manages it."),
-        )
-    });
-    fails.into_iter().chain(drifted).map(|(summary, detail)| Diagnostic::warning(summary, detail))
+    let fails = |failure| Diagnostic::warning(format!("Replicas of {what} fail"), explain(failure));
+    let drifted = |changes: &String| not_as_applied(&format!("The {what}"), changes);
+    let fails = version.failure.as_ref().map(fails);
+    fails.into_iter().chain(version.drifted.as_ref().map(drifted))
 }
 
 /// The error for a reason to stop.

@@ -18,7 +18,7 @@ use crate::cluster::kubernetes::{KubernetesCluster, Site, open};
 use crate::cluster::wait::Limits;
 use crate::cluster::{Cluster as _, Error, deploy};
 use crate::deployment::failure;
-use crate::diagnostics::{OrExplain as _, explain};
+use crate::diagnostics::{OrExplain as _, explain, not_as_applied};
 use crate::provider::Settings as Provider;
 use crate::storage::StorageError;
 use crate::workspace::claim::spec_digest;
@@ -430,8 +430,7 @@ async fn read(
     let storage = storage(&context.data(), id, &attachment).ok().filter(lasts);
     let complete = |found: &Found| found.wrong.is_empty() && found.reads_storage_with(storage.as_ref());
     if let Some(found) = found.as_ref().filter(|found| !found.wrong.is_empty()) {
-        let detail = format!("{}. The next apply puts it right, or says who else manages it.", found.wrong.join("; "));
-        context.warn(Diagnostic::warning(format!("Compute {} is not as it was applied", id.name), detail));
+        context.warn(not_as_applied(&format!("Compute {}", id.name), &found.wrong.join("; ")));
     }
     let status = match &found {
         Some(found) if !complete(found) => status::INCOMPLETE,
