@@ -169,6 +169,11 @@ pub(crate) async fn sweep(catalogue: &Catalogue) -> Result<usize, Error> {
     let Ok(folder) = folder(catalogue) else { return Ok(0) };
     // Who builds holds blobs from before the build until a document names it.
     let Some(_guard) = catalogue.stop_writers().await? else { return Ok(0) };
+    let entries: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().collect();
+    // As where all services are in clusters, which need not be asked then.
+    if entries.is_empty() {
+        return Ok(0);
+    }
     let Some(services) = catalogue.service_references().await? else { return Ok(0) };
     let mut named: BTreeSet<String> = services.build_keys;
     for name in catalogue.names(Kind::Environment).await? {
@@ -176,7 +181,7 @@ pub(crate) async fn sweep(catalogue: &Catalogue) -> Result<usize, Error> {
         named.extend(environment.and_then(|environment| environment.body.build_key()));
     }
     let mut removed = 0;
-    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+    for entry in entries {
         let Ok(key) = entry.file_name().into_string() else { continue };
         if key.starts_with(BUILD) {
             // What a killed build left; whoever builds holds blobs.

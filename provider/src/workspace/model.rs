@@ -84,6 +84,12 @@ impl ModelBody {
             self.versions.remove(&version);
         }
     }
+
+    fn would_prune(&self, in_use: impl Fn(u64) -> bool) -> bool {
+        let mut pruned = self.clone();
+        pruned.prune(in_use);
+        pruned != *self
+    }
 }
 
 impl Catalogue {
@@ -133,7 +139,8 @@ impl Catalogue {
         let updated = {
             let held = self.hold_blobs().await?;
             let manifest = self.put_model(scan).await?;
-            let references = self.service_references().await?;
+            // Without a number to keep none goes, whoever names it.
+            let references = if spec.keep_versions.is_some() { self.service_references().await? } else { None };
             held.check()?;
             let id = self.workspace.model(name).to_string();
             let in_use = |version: u64| match &references {
@@ -154,14 +161,22 @@ impl Catalogue {
     /// Forgets the versions of all models that are beyond their `keep_versions` and that no service names any more. For
     /// whoever has just made a service name less.
     pub async fn prune_models(&self) -> Result<(), Error> {
-        let Some(references) = self.service_references().await? else { return Ok(()) };
+        let mut surplus = Vec::new();
         for name in self.names(Kind::Model).await? {
             let Some(model) = self.find::<ModelBody>(&name).await? else { continue };
+            if model.header.committed && model.body.would_prune(|_| false) {
+                surplus.push((name, model.body));
+            }
+        }
+        // Only then are the computes asked, which may be far away.
+        if surplus.is_empty() {
+            return Ok(());
+        }
+        let Some(references) = self.service_references().await? else { return Ok(()) };
+        for (name, body) in surplus {
             let id = self.workspace.model(&name).to_string();
             let in_use = |version: u64| references.models.get(&id).is_some_and(|used| used.contains_key(&version));
-            let mut pruned = model.body.clone();
-            pruned.prune(in_use);
-            if model.header.committed && pruned != model.body {
+            if body.would_prune(in_use) {
                 self.update(&name, |body: &mut ModelBody| body.prune(in_use)).await?;
             }
         }
